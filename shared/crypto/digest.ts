@@ -1,0 +1,24 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { concatBytes, utf8ToBytes } from '#shared/crypto/bytes.ts';
+
+/** What can be signed or drawn from. A digest of one kind is never a valid digest of another. */
+export type DigestKind =
+  | 'payload'
+  | 'submission'
+  | 'attestation'
+  | 'meta'
+  | 'journal'
+  | 'rewards'
+  | 'salt'
+  | 'seed'
+  | 'challenge'
+  | 'tensor'
+  | 'tensor-list';
+
+/**
+ * SHA-256("aiblock/<kind>/v1" ‖ 0x00 ‖ network id (32) ‖ parts). PROTOCOL §2.
+ * The caller keeps `parts` unambiguous: fixed widths, or one variable part at the end.
+ */
+export function digest(kind: DigestKind, networkId: Uint8Array, ...parts: Uint8Array[]): Uint8Array {
+  return sha256(concatBytes(utf8ToBytes(`aiblock/${kind}/v1\0`), networkId, ...parts));
+}

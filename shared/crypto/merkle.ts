@@ -1,0 +1,65 @@
+import { sha256 } from '@noble/hashes/sha2.js';
+import { concatBytes, equalBytes, ZERO_32 } from '#shared/crypto/bytes.ts';
+
+const LEAF = Uint8Array.of(0);
+const NODE = Uint8Array.of(1);
+
+/** PROTOCOL §3, after RFC 6962: leaves and nodes have different prefixes, so neither passes for the other. */
+export function merkleLeaf(bytes: Uint8Array): Uint8Array {
+  return sha256(concatBytes(LEAF, bytes));
+}
+
+function merkleNode(left: Uint8Array, right: Uint8Array): Uint8Array {
+  return sha256(concatBytes(NODE, left, right));
+}
+
+/** The next level up; an odd last node moves up unchanged. */
+function parents(level: readonly Uint8Array[]): Uint8Array[] {
+  const next: Uint8Array[] = [];
+  for (let i = 0; i < level.length; i += 2) {
+    const left = level[i] as Uint8Array;
+    const right = level[i + 1];
+    next.push(right ? merkleNode(left, right) : left);
+  }
+  return next;
+}
+
+/** Root over the leaves' bytes; 32 zero bytes for none. */
+export function merkleRoot(leaves: readonly Uint8Array[]): Uint8Array {
+  let level = leaves.map(merkleLeaf);
+  while (level.length > 1) level = parents(level);
+  return level[0] ?? ZERO_32;
+}
+
+/** Siblings from leaf `index` to the root, bottom up; levels where the node moves up alone have none. */
+export function merklePath(leaves: readonly Uint8Array[], index: number): Uint8Array[] {
+  const path: Uint8Array[] = [];
+  let level = leaves.map(merkleLeaf);
+  for (let at = index; level.length > 1; at >>= 1) {
+    const sibling = level[at ^ 1];
+    if (sibling) path.push(sibling);
+    level = parents(level);
+  }
+  return path;
+}
+
+export interface MerkleClaim {
+  readonly leaf: Uint8Array;
+  readonly index: number;
+  /** Number of leaves under the root. */
+  readonly size: number;
+  readonly path: readonly Uint8Array[];
+}
+
+export function verifyMerklePath(root: Uint8Array, claim: MerkleClaim): boolean {
+  if (!Number.isSafeInteger(claim.index) || claim.index < 0 || claim.index >= claim.size) return false;
+  let node = merkleLeaf(claim.leaf);
+  let used = 0;
+  for (let at = claim.index, width = claim.size; width > 1; at >>= 1, width = (width + 1) >> 1) {
+    if ((at ^ 1) >= width) continue;
+    const sibling = claim.path[used++];
+    if (!sibling) return false;
+    node = at & 1 ? merkleNode(sibling, node) : merkleNode(node, sibling);
+  }
+  return used === claim.path.length && equalBytes(node, root);
+}
