@@ -34,8 +34,17 @@ export function encodeCbor(value: CborValue): Uint8Array {
  */
 export function decodeCbor(bytes: Uint8Array): unknown {
   try {
-    const value = decode(bytes, { allowIndefinite: false, allowUndefined: false, rejectDuplicateMapKeys: true, strict: true });
-    must(equalBytes(encodeCbor(value as CborValue), bytes), 'BLOCK_ENCODING', 'the CBOR is not deterministic');
+    const value = decode(bytes, {
+      allowIndefinite: false,
+      allowUndefined: false,
+      rejectDuplicateMapKeys: true,
+      strict: true,
+    });
+    must(
+      equalBytes(encodeCbor(value as CborValue), bytes),
+      'BLOCK_ENCODING',
+      'the CBOR is not deterministic',
+    );
     return value;
   } catch (error) {
     if (error instanceof PoolError) throw error;
@@ -48,7 +57,10 @@ export function decodeCborAs<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: s
   const parsed = schema.safeParse(decodeCbor(bytes));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  throw new PoolError('BLOCK_ENCODING', `${what}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`);
+  throw new PoolError(
+    'BLOCK_ENCODING',
+    `${what}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
+  );
 }
 
 /** Schemas for CBOR fields. A bigint that fits a safe integer decodes as number: `zUint` takes both. */

@@ -65,12 +65,24 @@ export function encodeHeader(header: BlockHeader): Uint8Array {
 
 /** PROTOCOL §5. Refuses other lengths, versions, chains and numbers over 2⁵³. */
 export function decodeHeader(bytes: Uint8Array): BlockHeader {
-  must(bytes.length === HEADER_BYTES, 'BLOCK_ENCODING', () => `expected a header of ${HEADER_BYTES} bytes, got ${bytes.length}`);
+  must(
+    bytes.length === HEADER_BYTES,
+    'BLOCK_ENCODING',
+    () => `expected a header of ${HEADER_BYTES} bytes, got ${bytes.length}`,
+  );
   const view = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES);
   const version = view.getUint16(OFFSET.version);
-  must(version === HEADER_VERSION, 'BLOCK_ENCODING', () => `expected header version ${HEADER_VERSION}, got ${version}`);
+  must(
+    version === HEADER_VERSION,
+    'BLOCK_ENCODING',
+    () => `expected header version ${HEADER_VERSION}, got ${version}`,
+  );
   const chainId = String.fromCharCode(bytes[OFFSET.chainId] as number);
-  must(chainId === 'A' || chainId === 'B', 'BLOCK_ENCODING', () => `expected chain A or B, got byte ${bytes[OFFSET.chainId]}`);
+  must(
+    chainId === 'A' || chainId === 'B',
+    'BLOCK_ENCODING',
+    () => `expected chain A or B, got byte ${bytes[OFFSET.chainId]}`,
+  );
   return {
     version,
     index: safe(bytes, OFFSET.index, 'index'),
@@ -90,7 +102,11 @@ export function decodeHeader(bytes: Uint8Array): BlockHeader {
 
 function safe(bytes: Uint8Array, offset: number, field: string): number {
   const value = Number(readU64be(bytes, offset));
-  must(Number.isSafeInteger(value), 'BLOCK_ENCODING', () => `${field}: expected at most 2^53-1, got ${value}`);
+  must(
+    Number.isSafeInteger(value),
+    'BLOCK_ENCODING',
+    () => `${field}: expected at most 2^53-1, got ${value}`,
+  );
   return value;
 }
 

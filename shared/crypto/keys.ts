@@ -38,7 +38,11 @@ export function verifySignature(signature: Uint8Array, digest32: Uint8Array, pub
   if (signature.length !== SIGNATURE_BYTES || digest32.length !== 32) return false;
   if (!isPublicKey(publicKey)) return false;
   try {
-    return secp256k1.verify(signature, digest32, publicKey, { prehash: false, lowS: true, format: 'compact' });
+    return secp256k1.verify(signature, digest32, publicKey, {
+      prehash: false,
+      lowS: true,
+      format: 'compact',
+    });
   } catch {
     return false; // r or s of zero, or not below the order
   }
@@ -62,7 +66,9 @@ export function addressOf(publicKey: Uint8Array): string {
 
 function checksumAddress(hex40: string): string {
   const hash = toHex(keccak_256(utf8ToBytes(hex40)));
-  const digits = [...hex40].map((c, i) => (Number.parseInt(hash[i] as string, 16) >= 8 ? c.toUpperCase() : c));
+  const digits = [...hex40].map((c, i) =>
+    Number.parseInt(hash[i] as string, 16) >= 8 ? c.toUpperCase() : c,
+  );
   return `0x${digits.join('')}`;
 }
 

@@ -1,0 +1,149 @@
+import { readU64be, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { type Dtype, isDtype, tensorBytes } from '#shared/weights/dtype.ts';
+import { sortByName } from '#shared/weights/model-root.ts';
+import { parseStrictJson, type StrictValue } from '#shared/weights/strict-json.ts';
+
+export interface SafetensorsEntry {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  /** Bytes of the tensor relative to the end of the header: [start, end). */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A header of the largest model in use (some thousand tensors) is under 1 MiB; 8 MiB leaves room. */
+export const MAX_HEADER_BYTES = 8 * 1024 * 1024;
+const MAX_TENSORS = 20_000;
+const MAX_NAME_BYTES = 512;
+const MAX_RANK = 8;
+
+/** First 8 bytes of a file → length of the JSON header. Refused before anything is allocated. */
+export function headerLength(prefix: Uint8Array): number {
+  must(
+    prefix.length >= 8,
+    'WEIGHTS_TRUNCATED',
+    () => `expected 8 bytes of header length, got ${prefix.length}`,
+  );
+  const length = readU64be(prefix.slice(0, 8).reverse());
+  must(
+    length >= 2n && length <= BigInt(MAX_HEADER_BYTES),
+    'WEIGHTS_HEADER',
+    () => `expected a header of 2 to ${MAX_HEADER_BYTES} bytes, got ${length}`,
+  );
+  return Number(length);
+}
+
+/** The JSON header → entries in file order: gapless from 0, without overlap, sizes equal to shape × dtype. */
+export function parseSafetensorsHeader(json: Uint8Array): SafetensorsEntry[] {
+  const root = parseStrictJson(decodeUtf8(json));
+  must(root instanceof Map, 'WEIGHTS_HEADER', 'expected the header to be an object');
+  const entries: SafetensorsEntry[] = [];
+  for (const [name, value] of root) {
+    if (name === '__metadata__') continue;
+    must(entries.length < MAX_TENSORS, 'WEIGHTS_HEADER', `expected at most ${MAX_TENSORS} tensors`);
+    entries.push(parseEntry(name, value));
+  }
+  entries.sort((a, b) => a.start - b.start || a.end - b.end);
+  let next = 0;
+  for (const entry of entries) {
+    must(
+      entry.start === next,
+      'WEIGHTS_HEADER',
+      () =>
+        `expected ${JSON.stringify(entry.name)} to start at byte ${next}, got ${entry.start}: holes and overlaps are not allowed`,
+    );
+    next = entry.end;
+  }
+  must(entries.length > 0, 'WEIGHTS_HEADER', 'the file holds no tensor');
+  return entries;
+}
+
+function parseEntry(name: string, value: StrictValue): SafetensorsEntry {
+  const shown = JSON.stringify(name.slice(0, 80));
+  must(
+    utf8ToBytes(name).length <= MAX_NAME_BYTES && name.length > 0,
+    'WEIGHTS_HEADER',
+    () => `the name ${shown} is empty or longer than ${MAX_NAME_BYTES} bytes`,
+  );
+  must(
+    value instanceof Map && value.size === 3,
+    'WEIGHTS_HEADER',
+    () => `${shown}: expected exactly dtype, shape and data_offsets`,
+  );
+  const dtype = value.get('dtype');
+  const shape = value.get('shape');
+  const offsets = value.get('data_offsets');
+  must(typeof dtype === 'string', 'WEIGHTS_HEADER', () => `${shown}: expected a dtype`);
+  must(
+    isDtype(dtype),
+    'WEIGHTS_DTYPE',
+    () => `${shown}: expected F32, F16 or BF16, got ${JSON.stringify(dtype).slice(0, 40)}`,
+  );
+  must(
+    isIntegers(shape) && shape.length <= MAX_RANK,
+    'WEIGHTS_HEADER',
+    () => `${shown}: expected a shape of at most ${MAX_RANK} integers`,
+  );
+  must(
+    shape.every((n) => n > 0),
+    'WEIGHTS_SHAPE',
+    () => `${shown}: tensors of no elements are not allowed`,
+  );
+  must(
+    isIntegers(offsets) && offsets.length === 2,
+    'WEIGHTS_HEADER',
+    () => `${shown}: expected data_offsets of two integers`,
+  );
+  const [start, end] = offsets as [number, number];
+  const bytes = tensorBytes(dtype, shape);
+  must(
+    end - start === bytes,
+    'WEIGHTS_HEADER',
+    () => `${shown}: expected ${bytes} bytes for ${dtype} [${shape.join(', ')}], got ${end - start}`,
+  );
+  return { name, dtype, shape, start, end };
+}
+
+function isIntegers(value: StrictValue | undefined): value is number[] {
+  return Array.isArray(value) && value.every((n) => typeof n === 'number');
+}
+
+function decodeUtf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new PoolError('WEIGHTS_HEADER', 'expected the header to be UTF-8', {}, { cause });
+  }
+}
+
+export interface TensorToWrite {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+}
+
+/**
+ * The start of a safetensors file (length and JSON header, padded with spaces to 8 bytes) for tensors whose bytes
+ * follow in the returned order, which is that of their names.
+ */
+export function safetensorsHeader<T extends TensorToWrite>(
+  tensors: readonly T[],
+  metadata: Readonly<Record<string, string>> = { format: 'pt' },
+): { header: Uint8Array; order: T[]; totalBytes: number } {
+  const order = sortByName(tensors);
+  const json: Record<string, unknown> = { __metadata__: metadata };
+  let at = 0;
+  for (const { name, dtype, shape } of order) {
+    const end = at + tensorBytes(dtype, shape);
+    json[name] = { dtype, shape, data_offsets: [at, end] };
+    at = end;
+  }
+  const text = JSON.stringify(json);
+  const bytes = utf8ToBytes(text.padEnd(text.length + ((8 - (utf8ToBytes(text).length % 8)) % 8)));
+  const header = new Uint8Array(8 + bytes.length);
+  new DataView(header.buffer).setBigUint64(0, BigInt(bytes.length), true);
+  header.set(bytes, 8);
+  return { header, order, totalBytes: header.length + at };
+}

@@ -1,0 +1,115 @@
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+
+/** The subset of JSON that a safetensors header needs. Objects become Maps: no key is special. */
+export type StrictValue = string | number | StrictValue[] | Map<string, StrictValue>;
+
+const MAX_DEPTH = 4;
+
+/**
+ * Reads one JSON value of objects, arrays, strings and plain non-negative integers. `JSON.parse` would keep the
+ * last of two equal keys and read 4.0, 1e1 and -0 as integers: here repeated keys, fractions, exponents, signs,
+ * leading zeros and deep nesting are refused, so that two readers never disagree.
+ */
+export function parseStrictJson(text: string): StrictValue {
+  const reader = new Reader(text);
+  const value = reader.value(0);
+  reader.end();
+  return value;
+}
+
+class Reader {
+  private at = 0;
+  private readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  value(depth: number): StrictValue {
+    must(depth <= MAX_DEPTH, 'WEIGHTS_HEADER', `the header nests deeper than ${MAX_DEPTH}`);
+    const c = this.peek();
+    if (c === '{') return this.object(depth);
+    if (c === '[') return this.array(depth);
+    if (c === '"') return this.string();
+    return this.integer();
+  }
+
+  /** Trailing spaces pad the header to its alignment; anything else is refused. */
+  end(): void {
+    must(/^ *$/.test(this.text.slice(this.at)), 'WEIGHTS_HEADER', 'there are bytes behind the header object');
+  }
+
+  private object(depth: number): Map<string, StrictValue> {
+    const out = new Map<string, StrictValue>();
+    this.list('{', '}', () => {
+      const key = this.string();
+      must(!out.has(key), 'WEIGHTS_HEADER', () => `the key ${JSON.stringify(key.slice(0, 80))} stands twice`);
+      this.take(':');
+      out.set(key, this.value(depth + 1));
+    });
+    return out;
+  }
+
+  private array(depth: number): StrictValue[] {
+    const out: StrictValue[] = [];
+    this.list('[', ']', () => out.push(this.value(depth + 1)));
+    return out;
+  }
+
+  private list(open: string, close: string, item: () => void): void {
+    this.take(open);
+    if (this.peek() === close) {
+      this.take(close);
+      return;
+    }
+    for (;;) {
+      item();
+      if (this.peek() === close) break;
+      this.take(',');
+    }
+    this.take(close);
+  }
+
+  private string(): string {
+    must(this.peek() === '"', 'WEIGHTS_HEADER', () => `expected a string at character ${this.at}`);
+    const pattern = /"(?:[^"\\\u0000-\u001f]|\\.)*"/y;
+    pattern.lastIndex = this.at;
+    const raw = pattern.exec(this.text)?.[0];
+    must(raw !== undefined, 'WEIGHTS_HEADER', () => `unfinished string at character ${this.at}`);
+    this.at += raw.length;
+    try {
+      return JSON.parse(raw) as string;
+    } catch (cause) {
+      throw new PoolError(
+        'WEIGHTS_HEADER',
+        `bad escape in the string before character ${this.at}`,
+        {},
+        { cause },
+      );
+    }
+  }
+
+  private integer(): number {
+    const pattern = /(?:0|[1-9][0-9]{0,15})(?![0-9.eE])/y;
+    pattern.lastIndex = this.at;
+    const raw = pattern.exec(this.text)?.[0];
+    must(
+      raw !== undefined && Number.isSafeInteger(Number(raw)),
+      'WEIGHTS_HEADER',
+      () =>
+        `expected a plain integer at character ${this.at}, got ${JSON.stringify(this.text.slice(this.at, this.at + 24))}`,
+    );
+    this.at += raw.length;
+    return Number(raw);
+  }
+
+  private peek(): string | undefined {
+    while (' \n\r\t'.includes(this.text[this.at] ?? 'x')) this.at++;
+    return this.text[this.at];
+  }
+
+  private take(c: string): void {
+    must(this.peek() === c, 'WEIGHTS_HEADER', () => `expected '${c}' at character ${this.at}`);
+    this.at++;
+  }
+}
