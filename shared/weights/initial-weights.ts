@@ -1,0 +1,36 @@
+import { type ModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
+import { seededUniform, type Uniform } from '#shared/weights/random.ts';
+
+/** Standard deviation of fresh matrices (Radford et al. 2019, GPT-2). */
+const INITIAL_SD = 0.02;
+
+/**
+ * Fresh float32 weights of a model, the same bytes on every machine: matrices near normal with standard
+ * deviation 0.02, those that write to the residual stream divided by √(2·layers), norms 1, biases 0.
+ */
+export function initialWeights(config: ModelConfig, seed: number): Map<string, Float32Array> {
+  const uniform = seededUniform(seed);
+  const weights = new Map<string, Float32Array>();
+  for (const [name, shape] of tensorShapes(config)) {
+    const values = new Float32Array(shape.reduce((a, b) => a * b, 1));
+    if (shape.length === 2) fillNormal(values, uniform, sdOf(name, config));
+    else if (name.endsWith('.weight')) values.fill(1);
+    weights.set(name, values);
+  }
+  return weights;
+}
+
+function sdOf(name: string, config: ModelConfig): number {
+  return name.endsWith('c_proj.weight') ? INITIAL_SD / Math.sqrt(2 * config.layers) : INITIAL_SD;
+}
+
+/**
+ * Sums of four uniforms, centred: near enough to a normal, and made only of operations that IEEE 754
+ * rounds exactly, where `Math.log` and `Math.cos` differ between engines. A uniform has variance 1/12.
+ */
+function fillNormal(values: Float32Array, uniform: Uniform, sd: number): void {
+  const scale = sd * Math.sqrt(3);
+  for (let i = 0; i < values.length; i++) {
+    values[i] = (uniform() + uniform() + uniform() + uniform() - 2) * scale;
+  }
+}
