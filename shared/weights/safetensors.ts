@@ -13,6 +13,14 @@ export interface SafetensorsEntry {
   readonly end: number;
 }
 
+export interface SafetensorsHeader {
+  /** In file order. */
+  readonly entries: readonly SafetensorsEntry[];
+  readonly metadata: ReadonlyMap<string, string>;
+  /** Bytes that follow the header. */
+  readonly dataBytes: number;
+}
+
 /** A header of the largest model in use (some thousand tensors) is under 1 MiB; 8 MiB leaves room. */
 export const MAX_HEADER_BYTES = 8 * 1024 * 1024;
 const MAX_TENSORS = 20_000;
@@ -36,12 +44,16 @@ export function headerLength(prefix: Uint8Array): number {
 }
 
 /** The JSON header → entries in file order: gapless from 0, without overlap, sizes equal to shape × dtype. */
-export function parseSafetensorsHeader(json: Uint8Array): SafetensorsEntry[] {
+export function parseSafetensorsHeader(json: Uint8Array): SafetensorsHeader {
   const root = parseStrictJson(decodeUtf8(json));
   must(root instanceof Map, 'WEIGHTS_HEADER', 'expected the header to be an object');
   const entries: SafetensorsEntry[] = [];
+  const metadata = new Map<string, string>();
   for (const [name, value] of root) {
-    if (name === '__metadata__') continue;
+    if (name === '__metadata__') {
+      readMetadata(value, metadata);
+      continue;
+    }
     must(entries.length < MAX_TENSORS, 'WEIGHTS_HEADER', `expected at most ${MAX_TENSORS} tensors`);
     entries.push(parseEntry(name, value));
   }
@@ -57,7 +69,15 @@ export function parseSafetensorsHeader(json: Uint8Array): SafetensorsEntry[] {
     next = entry.end;
   }
   must(entries.length > 0, 'WEIGHTS_HEADER', 'the file holds no tensor');
-  return entries;
+  return { entries, metadata, dataBytes: next };
+}
+
+function readMetadata(value: StrictValue, into: Map<string, string>): void {
+  must(value instanceof Map, 'WEIGHTS_HEADER', 'expected __metadata__ to be an object of strings');
+  for (const [key, text] of value) {
+    must(typeof text === 'string', 'WEIGHTS_HEADER', 'expected __metadata__ to be an object of strings');
+    into.set(key, text);
+  }
 }
 
 function parseEntry(name: string, value: StrictValue): SafetensorsEntry {

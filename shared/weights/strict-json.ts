@@ -72,7 +72,7 @@ class Reader {
 
   private string(): string {
     must(this.peek() === '"', 'WEIGHTS_HEADER', () => `expected a string at character ${this.at}`);
-    const pattern = /"(?:[^"\\\u0000-\u001f]|\\.)*"/y;
+    const pattern = /"[^"\\]*(?:\\.[^"\\]*)*"/y;
     pattern.lastIndex = this.at;
     const raw = pattern.exec(this.text)?.[0];
     must(raw !== undefined, 'WEIGHTS_HEADER', () => `unfinished string at character ${this.at}`);

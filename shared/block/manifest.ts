@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
+import { must } from '#shared/errors/pool-error.ts';
+
+/**
+ * The payload of a Meta block: everything that decides what the model is, how it is judged and how it is paid.
+ * PROTOCOL §7.
+ */
+const manifestSchema = z.strictObject({
+  v: z.literal(1),
+  name: z.string().min(1).max(100),
+  /** True for the development network, whose keys are public. */
+  unsafe_keys: z.boolean(),
+  runtime: z.string(),
+  rules: z.array(z.strictObject({ name: z.string(), text: z.string() })),
+  /** Texts of the Hugging Face files, byte for byte. */
+  config: z.string(),
+  tokenizer: z.string(),
+  chat_template: z.string(),
+  validation: z.strictObject({
+    /** Tokens that are predicted per window; a window holds one more. */
+    context: zUint.min(1),
+    windows: zUint.min(2),
+    shard_windows: zUint.min(1),
+    root: zBytes(32),
+    shards: z.array(z.instanceof(Uint8Array)),
+    held_out: z.strictObject({ root: zBytes(32), windows: zUint }),
+  }),
+  gate: z.strictObject({ delta_micro_nats: zUint, z_milli: zUint, windows: zUint.min(2) }),
+  quorum: z.strictObject({ attestations: zUint.min(1), tolerance_micro_nats: zUint }),
+  pow: z.strictObject({ bits: zUint }),
+  reward: z.strictObject({
+    /** Base units minted for one accepted submission. */
+    units: zBigUint,
+    split_bp: z.strictObject({ submitter: zUint, evaluators: zUint, grinders: zUint, pool: zUint }),
+    /** Last N work units of each kind that share a reward. */
+    window_units: zUint.min(1),
+    /** Part of the submitter's reward that vests after the held-out re-check. */
+    vesting_bp: zUint,
+  }),
+  fees: z.strictObject({ chat_token_units: zBigUint }),
+  pool_key: zBytes(33),
+  governors: z.strictObject({ threshold: zUint.min(1), keys: z.array(zBytes(33)).min(1) }),
+});
+
+export type Manifest = z.infer<typeof manifestSchema>;
+
+export function encodeManifest(manifest: Manifest): Uint8Array {
+  return encodeCbor(manifest as unknown as CborValue);
+}
+
+export function decodeManifest(bytes: Uint8Array): Manifest {
+  const manifest = decodeCborAs(manifestSchema as z.ZodType<Manifest>, bytes, 'Meta payload');
+  const { submitter, evaluators, grinders, pool } = manifest.reward.split_bp;
+  must(
+    submitter + evaluators + grinders + pool === 10_000,
+    'BLOCK_ENCODING',
+    'Meta payload: expected the reward split to sum to 10000 basis points',
+  );
+  must(
+    manifest.gate.windows <= manifest.validation.windows,
+    'BLOCK_ENCODING',
+    'Meta payload: the gate asks for more windows than the validation set has',
+  );
+  must(
+    manifest.governors.threshold <= manifest.governors.keys.length,
+    'BLOCK_ENCODING',
+    'Meta payload: more signatures are asked for than there are governors',
+  );
+  return manifest;
+}
