@@ -1,0 +1,210 @@
+import { z } from 'zod';
+import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
+import { SUBMISSION_STATES } from '#shared/lifecycle.ts';
+
+/** The public HTTP and WebSocket API: what comes in is checked against these, what goes out has their types. */
+
+const hex32 = z.string().regex(/^[0-9a-f]{64}$/);
+const stateSchema = z.enum(SUBMISSION_STATES as [string, ...string[]]);
+
+export const errorBodySchema = z.strictObject({
+  error: z.strictObject({
+    code: z.enum(Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]),
+    message: z.string(),
+    details: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  }),
+});
+
+/** `POST /chat` and the one message a client sends on `/ws/chat`. */
+export const chatRequestSchema = z.strictObject({
+  prompt: z.string().min(1).max(20_000),
+  max_tokens: z.int().min(1).max(1024).default(64),
+  temperature: z.number().min(0).max(5).default(0.8),
+  seed: z.int().min(0).max(0xffffffff).optional(),
+});
+export type ChatRequest = z.infer<typeof chatRequestSchema>;
+
+export const chatResponseSchema = z.strictObject({
+  text: z.string(),
+  tokens: z.number(),
+  finish_reason: z.enum(['stop', 'length', 'cancelled']),
+  /** Model root and B height that answered. */
+  model_root: hex32,
+  height: z.number(),
+});
+export type ChatResponse = z.infer<typeof chatResponseSchema>;
+
+/** Messages of the coordinator on `/ws/chat`. */
+export const chatEventSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('token'), text: z.string() }),
+  z.strictObject({ type: z.literal('done'), ...chatResponseSchema.omit({ text: true }).shape }),
+  z.strictObject({ type: z.literal('error'), ...errorBodySchema.shape }),
+]);
+export type ChatEvent = z.infer<typeof chatEventSchema>;
+
+export const listQuerySchema = z.strictObject({
+  state: stateSchema.optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+});
+export const blocksQuerySchema = z.strictObject({
+  /** First height; the newest blocks when it is left out. */
+  from: z.coerce.number().int().min(0).optional(),
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+});
+
+export const submissionSchema = z.strictObject({
+  id: hex32,
+  state: stateSchema,
+  miner: z.string(),
+  base: hex32,
+  /** Tensors that differ from the head, and their bytes. */
+  tensors: z.array(z.string()),
+  bytes: z.number(),
+  received_at: z.number(),
+  updated_at: z.number(),
+  /** Every move, oldest first: state and Unix milliseconds. */
+  history: z.array(z.strictObject({ state: stateSchema, at: z.number() })),
+  progress: z.strictObject({ done: z.number(), total: z.number() }).optional(),
+  verdict: z
+    .strictObject({
+      passed: z.boolean(),
+      windows: z.number(),
+      loss_before_nats: z.number(),
+      loss_after_nats: z.number(),
+      gain_nats: z.number(),
+      margin_nats: z.number(),
+      tokens: z.number(),
+      evaluation_ms: z.number(),
+    })
+    .optional(),
+  /** B heights of its blocks, once committed. */
+  blocks: z.strictObject({ first: z.number(), last: z.number() }).optional(),
+  /** Base units to the submitter, as decimal text. */
+  reward: z.string().optional(),
+  error: errorBodySchema.shape.error.optional(),
+});
+export type SubmissionView = z.infer<typeof submissionSchema>;
+
+export const blockSchema = z.strictObject({
+  version: z.number(),
+  index: z.number(),
+  /** Unix epoch seconds. */
+  timestamp: z.number(),
+  prev_hash: hex32,
+  chain_id: z.enum(['A', 'B']),
+  points_to: hex32,
+  payload_hash: hex32,
+  payload_size: z.number(),
+  miner_pub: z.string(),
+  payload_sig: z.string(),
+  nonce: z.string(),
+  body_hash: hex32,
+  bits: z.string(),
+  hash: hex32,
+  /** The decoded body, bytes as hex. */
+  body: z.unknown(),
+  state: z.enum(['sealed', 'part']),
+});
+export type BlockView = z.infer<typeof blockSchema>;
+
+export const workerSchema = z.strictObject({
+  address: z.string(),
+  name: z.string(),
+  connected: z.boolean(),
+  roles: z.array(z.string()),
+  backend: z.string(),
+  threads: z.number(),
+  software: z.string(),
+  hashes_per_second: z.number(),
+  tokens_per_second: z.number(),
+  rss_bytes: z.number(),
+  /** Leases it holds. */
+  evaluating: z.number(),
+  mining: z.number(),
+  last_seen_at: z.number(),
+});
+export type WorkerView = z.infer<typeof workerSchema>;
+
+export const modelSchema = z.strictObject({
+  network: hex32,
+  name: z.string(),
+  /** True where governor and pool keys are public: a development network. */
+  unsafe_keys: z.boolean(),
+  meta: z.strictObject({ index: z.number(), hash: hex32, payload_hash: hex32 }),
+  head: z.strictObject({ index: z.number(), hash: hex32 }),
+  root: hex32,
+  /** Hash of the salt that will fix the windows of submissions judged on this head. */
+  salt_hash: hex32,
+  parameters: z.number(),
+  /** Mean loss over the whole public validation set at this head; null until measured. */
+  validation_loss_nats: z.number().nullable(),
+  tensors: z.array(
+    z.strictObject({
+      name: z.string(),
+      dtype: z.string(),
+      shape: z.array(z.number()),
+      hash: hex32,
+      /** B height of the newest sealed block of this tensor. */
+      height: z.number(),
+    }),
+  ),
+});
+export type ModelView = z.infer<typeof modelSchema>;
+
+/** One point of the loss curve: the model sealed at `height`. */
+export const lossPointSchema = z.strictObject({
+  height: z.number(),
+  at: z.number(),
+  loss_nats: z.number(),
+  submission: hex32.nullable(),
+});
+export type LossPoint = z.infer<typeof lossPointSchema>;
+
+export const overviewSchema = z.strictObject({
+  network: hex32,
+  name: z.string(),
+  unsafe_keys: z.boolean(),
+  height: z.strictObject({ A: z.number(), B: z.number() }),
+  root: hex32,
+  head_at: z.number(),
+  validation_loss_nats: z.number().nullable(),
+  parameters: z.number(),
+  /** Submissions by state, since the chain began. */
+  submissions: z.record(z.string(), z.number()),
+  hashes_per_second: z.number(),
+  minted: z.string(),
+  workers: z.array(workerSchema),
+  losses: z.array(lossPointSchema),
+});
+/** `GET /overview`: what the page shows first. */
+export type Overview = z.infer<typeof overviewSchema>;
+
+/** Messages of the coordinator on `/ws/feed`. */
+export const feedEventSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('submission'), at: z.number(), submission: submissionSchema }),
+  z.strictObject({
+    type: z.literal('head'),
+    at: z.number(),
+    height: z.number(),
+    hash: hex32,
+    root: hex32,
+    submission: hex32.nullable(),
+    blocks: z.number(),
+  }),
+  z.strictObject({ type: z.literal('loss'), at: z.number(), point: lossPointSchema }),
+  z.strictObject({ type: z.literal('worker'), at: z.number(), worker: workerSchema }),
+]);
+export type FeedEvent = z.infer<typeof feedEventSchema>;
+
+export const balanceSchema = z.strictObject({
+  address: z.string(),
+  /** Base units (10⁻⁸), as decimal text. */
+  balance: z.string(),
+});
+export type BalanceView = z.infer<typeof balanceSchema>;
+
+export const readinessSchema = z.strictObject({
+  ready: z.boolean(),
+  checks: z.record(z.string(), z.strictObject({ ok: z.boolean(), detail: z.string() })),
+});
+export type Readiness = z.infer<typeof readinessSchema>;

@@ -1,0 +1,174 @@
+import { z } from 'zod';
+import { PoolError } from '#shared/errors/pool-error.ts';
+
+/**
+ * The messages between a worker and the coordinator's gateway: JSON text frames over one WebSocket that the worker
+ * opens at `/ws/worker`. PROTOCOL §11.
+ */
+export const WORKER_PROTOCOL_VERSION = 1;
+/** A worker that is silent for this long is taken for lost, and its leases go back. */
+export const WORKER_SILENCE_MS = 4_000;
+export const HEARTBEAT_MS = 1_000;
+export const MAX_WORKER_MESSAGE_BYTES = 1024 * 1024;
+
+const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`));
+const id = z.string().min(1).max(100);
+const losses = z.array(z.number().nullable()).max(100_000);
+/** A 64-bit number as decimal text: JSON numbers end at 2⁵³. */
+const u64 = z.string().regex(/^[0-9]{1,20}$/);
+
+export const ROLES = ['evaluate', 'mine', 'chat'] as const;
+export type Role = (typeof ROLES)[number];
+
+export const tensorRefSchema = z.strictObject({
+  name: z.string(),
+  dtype: z.enum(['F32', 'F16', 'BF16']),
+  shape: z.array(z.number().int().positive()),
+  hash: hex(32),
+});
+export type TensorRefMessage = z.infer<typeof tensorRefSchema>;
+
+export const fromWorkerSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('hello'),
+    protocol: z.number().int(),
+    publicKey: hex(33),
+    /** Enrolment token, needed the first time a key appears. */
+    token: z.string().max(200).optional(),
+    name: z.string().max(60),
+    software: z.string().max(60),
+    roles: z.array(z.enum(ROLES)).min(1),
+    backend: z.string().max(40),
+    threads: z.number().int().nonnegative(),
+  }),
+  z.strictObject({ type: z.literal('proof'), signature: hex(64) }),
+  z.strictObject({
+    type: z.literal('heartbeat'),
+    hashesPerSecond: z.number().nonnegative(),
+    tokensPerSecond: z.number().nonnegative(),
+    rssBytes: z.number().nonnegative(),
+  }),
+  /** The worker can take one more lease of this role. */
+  z.strictObject({ type: z.literal('ready'), role: z.enum(['evaluate', 'mine']) }),
+  z.strictObject({
+    type: z.literal('progress'),
+    lease: id,
+    done: z.number().int().nonnegative(),
+    total: z.number().int().positive(),
+  }),
+  z.strictObject({
+    type: z.literal('evaluated'),
+    lease: id,
+    /** Micro-nats per window; null where the loss is not finite. */
+    base: losses,
+    candidate: losses,
+    signature: hex(64),
+    ms: z.number().nonnegative(),
+    tokens: z.number().int().nonnegative(),
+  }),
+  z.strictObject({
+    type: z.literal('failed'),
+    lease: id,
+    error: z.strictObject({ code: z.string(), message: z.string().max(2000), details: z.unknown() }),
+  }),
+  z.strictObject({
+    type: z.literal('range'),
+    work: id,
+    lease: id,
+    /** The lowest nonce of the range that meets the target, or null when it is exhausted. */
+    nonce: u64.nullable(),
+    hashes: u64,
+  }),
+  z.strictObject({ type: z.literal('chat-token'), chat: id, text: z.string().max(10_000) }),
+  z.strictObject({
+    type: z.literal('chat-done'),
+    chat: id,
+    tokens: z.number().int().nonnegative(),
+    reason: z.enum(['stop', 'length', 'cancelled']),
+  }),
+  z.strictObject({
+    type: z.literal('chat-failed'),
+    chat: id,
+    error: z.strictObject({ code: z.string(), message: z.string().max(2000), details: z.unknown() }),
+  }),
+  z.strictObject({ type: z.literal('goodbye') }),
+]);
+export type FromWorker = z.infer<typeof fromWorkerSchema>;
+
+export const modelRefSchema = z.strictObject({
+  /** Hash and payload hash of the Meta block. */
+  meta: hex(32),
+  metaPayload: hex(32),
+  root: hex(32),
+  tensors: z.array(tensorRefSchema),
+});
+export type ModelRef = z.infer<typeof modelRefSchema>;
+
+export const toWorkerSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('challenge'),
+    challenge: hex(32),
+    network: hex(32),
+    protocol: z.number(),
+  }),
+  z.strictObject({
+    type: z.literal('welcome'),
+    /** Bearer token for payloads that are not yet on the chain. */
+    session: z.string(),
+    heartbeatMs: z.number(),
+    address: z.string(),
+  }),
+  /** The model at the head: chat workers swap to it between answers. */
+  z.strictObject({ type: z.literal('head'), height: z.number().int(), model: modelRefSchema }),
+  z.strictObject({
+    type: z.literal('evaluate'),
+    lease: id,
+    submission: hex(32),
+    head: hex(32),
+    model: modelRefSchema,
+    /** Tensors that the candidate has instead of the model's; empty when the head itself is measured. */
+    changed: z.array(tensorRefSchema),
+    candidateRoot: hex(32),
+    windows: z.array(z.number().int().nonnegative()),
+  }),
+  z.strictObject({
+    type: z.literal('mine'),
+    lease: id,
+    work: id,
+    /** 264 bytes; the nonce is overwritten. */
+    header: hex(264),
+    bits: z.number().int(),
+    start: u64,
+    count: u64,
+  }),
+  /** The work (all its leases) or the evaluation lease is off. */
+  z.strictObject({ type: z.literal('cancel'), id }),
+  z.strictObject({
+    type: z.literal('chat'),
+    chat: id,
+    prompt: z.string(),
+    maxTokens: z.number().int().positive(),
+    temperature: z.number().nonnegative(),
+    seed: z.number().int().optional(),
+  }),
+  z.strictObject({ type: z.literal('chat-cancel'), chat: id }),
+  z.strictObject({
+    type: z.literal('error'),
+    error: z.strictObject({ code: z.string(), message: z.string(), details: z.unknown() }),
+  }),
+]);
+export type ToWorker = z.infer<typeof toWorkerSchema>;
+
+/** One text frame → message; anything else is refused with MESSAGE. */
+export function parseMessage<T>(schema: z.ZodType<T>, text: string): T {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new PoolError('MESSAGE', `expected a JSON message, got ${JSON.stringify(text.slice(0, 60))}`);
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new PoolError('MESSAGE', `${issue?.path.join('.') || 'message'}: ${issue?.message ?? 'invalid'}`);
+}
