@@ -1,0 +1,73 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { must } from '#shared/errors/pool-error.ts';
+import { seededUniform } from '#shared/weights/random.ts';
+import { sampleToken } from '#worker/chat/sample.ts';
+import type { Cache } from '#worker/model/gpt2.ts';
+
+/** What generation needs of a model. */
+export interface ChatModel {
+  readonly config: { readonly context: number };
+  newCache(): Cache;
+  disposeCache(cache: Cache): void;
+  nextLogits(ids: ArrayLike<number>, cache: Cache): Promise<Float32Array>;
+}
+
+export interface GenerateOptions {
+  readonly maxTokens: number;
+  /** 0 takes the likeliest token each time. */
+  readonly temperature: number;
+  /** Draw from the k likeliest tokens only. */
+  readonly topK?: number;
+  /** The same seed, prompt and weights give the same answer on the same machine. */
+  readonly seed?: number;
+  /** Tokens that end the answer; they are not yielded. */
+  readonly stopTokens?: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Yields the tokens that follow the prompt, one as it is made. Each reads only itself: keys and values of
+ * the tokens before are cached. Where the context is full, the older half is forgotten and the newer half
+ * read again (positions are learned, so cached keys cannot be moved);XX
+ * is cut from the front in the same way. Ends by itself after `maxTokens` or a stop token; an abort rejects with
+ * the signal's reason before the next token. Other work of the process runs between tokens.
+ */
+export async function* generate(
+  model: ChatModel,
+  promptTokens: ArrayLike<number>,
+  options: GenerateOptions,
+): AsyncGenerator<number> {
+  const { maxTokens, signal, stopTokens = [] } = options;
+  must(promptTokens.length > 0, 'BAD_REQUEST', 'prompt: expected one token or more, got none');
+  const uniform = seededUniform(options.seed ?? freshSeed());
+  const context = model.config.context;
+  const seen = lastOf(Array.from(promptTokens), context - 1);
+  const cache = model.newCache();
+  try {
+    let unread = seen;
+    for (let made = 0; made < maxTokens; made++) {
+      signal?.throwIfAborted();
+      if (cache.length + unread.length > context) {
+        cache.length = 0;
+        unread = lastOf(seen, Math.max(1, Math.floor(context / 2)));
+        seen.splice(0, seen.length - unread.length);
+      }
+      const token = sampleToken(await model.nextLogits(unread, cache), { ...options, uniform });
+      if (stopTokens.includes(token)) return;
+      seen.push(token);
+      unread = [token];
+      yield token;
+      await nextTurn();
+    }
+  } finally {
+    model.disposeCache(cache);
+  }
+}
+
+function lastOf(tokens: number[], count: number): number[] {
+  return tokens.slice(-Math.max(1, count));
+}
+
+function freshSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
+}

@@ -1,0 +1,2 @@
+/** Set-up of the kernels of our own. */
+export async function installWasmKernels(): Promise<void> {}
