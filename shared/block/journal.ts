@@ -1,0 +1,91 @@
+import { z } from 'zod';
+import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
+import { digest } from '#shared/crypto/digest.ts';
+import { must } from '#shared/errors/pool-error.ts';
+
+/** What can happen to money. Wire values: never renamed. */
+export const ENTRY_KINDS = [
+  'reward-submitter',
+  'reward-evaluator',
+  'reward-grinder',
+  'reward-pool',
+  'vest',
+  'release',
+  'forfeit',
+  'transfer',
+  'chat-reserve',
+  'chat-settle',
+  'chat-refund',
+  'fee',
+  'royalty',
+  'burn',
+  'adjustment',
+] as const;
+export type EntryKind = (typeof ENTRY_KINDS)[number];
+
+const moveShape = {
+  kind: z.enum(ENTRY_KINDS),
+  /** What caused it: a submission id, a transfer's digest. */
+  ref: zBytes(32),
+  /** Address debited, or null: minted. */
+  from: z.string().nullable(),
+  /** Address credited, or null: burned. */
+  to: z.string().nullable(),
+  amount: zBigUint,
+};
+const entrySchema = z.strictObject({
+  v: z.literal(1),
+  seq: zUint,
+  prev: zBytes(32),
+  at: zUint,
+  ...moveShape,
+});
+
+/** One move of money, before it has its place in the journal. */
+export type Move = z.infer<z.ZodObject<typeof moveShape>>;
+/** A double entry of the journal, linked to the one before it. PROTOCOL §10. */
+export type JournalEntry = z.infer<typeof entrySchema>;
+
+export interface JournalHead {
+  /** Number of entries. */
+  readonly seq: number;
+  /** Digest of the newest entry; zero when there is none. */
+  readonly head: Uint8Array;
+}
+
+export function encodeEntry(entry: JournalEntry): Uint8Array {
+  return encodeCbor(entry as unknown as CborValue);
+}
+
+export function decodeEntry(bytes: Uint8Array): JournalEntry {
+  return decodeCborAs(entrySchema as unknown as z.ZodType<JournalEntry>, bytes, 'Journal entry');
+}
+
+export function entryDigest(networkId: Uint8Array, encoded: Uint8Array): Uint8Array {
+  return digest('journal', networkId, encoded);
+}
+
+/** PROTOCOL §10: what the sealing block commits to before its nonce is sought. Times and links come later. */
+export function rewardsHash(networkId: Uint8Array, moves: readonly Move[]): Uint8Array {
+  const list = moves.map(({ kind, ref, from, to, amount }) => [kind, ref, from, to, amount]);
+  return digest('rewards', networkId, encodeCbor(list));
+}
+
+/** Links moves onto the journal: the entries and the new head. */
+export function linkEntries(
+  networkId: Uint8Array,
+  journal: JournalHead,
+  appended: { moves: readonly Move[]; at: number },
+): { entries: { entry: JournalEntry; bytes: Uint8Array }[]; head: JournalHead } {
+  let { seq, head } = journal;
+  const entries = appended.moves.map((move) => {
+    must(move.amount > 0n, 'JOURNAL', 'expected an amount above zero');
+    must(move.from !== move.to, 'JOURNAL', 'expected two different sides');
+    const entry: JournalEntry = { v: 1, seq, prev: head, at: appended.at, ...move };
+    const bytes = encodeEntry(entry);
+    head = entryDigest(networkId, bytes);
+    seq += 1;
+    return { entry, bytes };
+  });
+  return { entries, head: { seq, head } };
+}
