@@ -65,7 +65,9 @@ export function decodeCborAs<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: s
 
 /** Schemas for CBOR fields. A bigint that fits a safe integer decodes as number: `zUint` takes both. */
 export const zBytes = (length: number) =>
-  z.instanceof(Uint8Array).refine((b) => b.length === length, { message: `expected ${length} bytes` });
+  z.custom<Uint8Array>((value) => value instanceof Uint8Array && value.length === length, {
+    message: `expected ${length} bytes`,
+  });
 export const zUint = z.number().int().nonnegative();
 export const zInt = z.number().int();
 export const zBigUint = z
