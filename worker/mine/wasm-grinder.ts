@@ -1,0 +1,180 @@
+import { readFile } from 'node:fs/promises';
+import { Worker } from 'node:worker_threads';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { checkJob, type Grinder, type GrindJob, type GrindResult } from '#worker/mine/grinder.ts';
+
+export interface WasmGrinderOptions {
+  /** Hashing threads, 1 to 256: one per core that may be used. */
+  readonly threads: number;
+}
+
+const MODULE_URL = new URL('./grinder.wasm', import.meta.url);
+const THREAD_URL = new URL('./grind-thread.mjs', import.meta.url);
+
+/**
+ * What the threads share: [0] flags and [1] unused, 32 bits each, then 64 bits each [1] the offset of the next
+ * slice that nobody has claimed, [2] the lowest offset found. Offsets count from the job's start. Threads claim
+ * slices themselves, so hashing goes on while the main thread is busy.
+ */
+const SHARED = {
+  bytes: 24,
+  flags: 0,
+  next: 1,
+  best: 2,
+  paused: 1,
+  cancelled: 2,
+  none: 2n ** 64n - 1n,
+} as const;
+
+/** What a thread reports: ready, or the hashes it computed for a job. */
+type Report = 'ready' | bigint;
+
+/**
+ * Starts the WebAssembly SIMD grinder. Throws BACKEND where grinder.wasm was not built, or where this Node
+ * cannot run it.
+ */
+export async function createWasmGrinder({ threads }: WasmGrinderOptions): Promise<Grinder> {
+  must(
+    Number.isInteger(threads) && threads >= 1 && threads <= 256,
+    'OPTION',
+    () => `threads: expected 1 to 256, got ${threads}`,
+  );
+  const bytes = await readFile(MODULE_URL).catch((cause: unknown) => {
+    throw new PoolError('BACKEND', 'grinder.wasm is missing: run `npm run setup`', {}, { cause });
+  });
+  const grinder = new WasmGrinder(bytes, threads);
+  await grinder.ready();
+  return grinder;
+}
+
+class WasmGrinder implements Grinder {
+  readonly threads: number;
+  readonly #workers: readonly Worker[];
+  readonly #ready: Promise<unknown>;
+  readonly #flags: Int32Array;
+  readonly #offsets: BigUint64Array;
+  #tail: Promise<unknown> = Promise.resolve();
+  #failure: PoolError | null = null;
+  #closed = false;
+
+  constructor(bytes: Uint8Array, threads: number) {
+    this.threads = threads;
+    const shared = new SharedArrayBuffer(SHARED.bytes);
+    this.#flags = new Int32Array(shared, 0, 1);
+    this.#offsets = new BigUint64Array(shared);
+    this.#workers = Array.from({ length: threads }, () => this.#start(bytes, shared));
+    this.#ready = Promise.all(this.#workers.map(report));
+  }
+
+  async ready(): Promise<void> {
+    try {
+      await this.#ready;
+    } catch (error) {
+      await this.close();
+      throw this.#failure ?? error;
+    }
+  }
+
+  async grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
+    checkJob(job);
+    const began = performance.now();
+    const turn = this.#tail;
+    let done = (): void => {};
+    const ours = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    this.#tail = turn.then(() => ours);
+    try {
+      await unlessAborted(turn, signal);
+      const ended = signal.aborted || this.#closed;
+      const found = ended ? { nonce: null, hashes: 0n } : await this.#run(job, signal);
+      return { ...found, ms: performance.now() - began };
+    } finally {
+      done();
+    }
+  }
+
+  pause(): void {
+    Atomics.or(this.#flags, SHARED.flags, SHARED.paused);
+  }
+
+  resume(): void {
+    Atomics.and(this.#flags, SHARED.flags, ~SHARED.paused);
+    Atomics.notify(this.#flags, SHARED.flags);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel();
+    await this.#tail;
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+  }
+
+  #start(bytes: Uint8Array, shared: SharedArrayBuffer): Worker {
+    // No flags of ours for the thread: it is plain JavaScript, and the TypeScript loader would only cost time.
+    const worker = new Worker(THREAD_URL, { execArgv: [], workerData: { bytes, shared, layout: SHARED } });
+    worker.on('error', (cause) => {
+      this.#failure ??= new PoolError('BACKEND', `hashing thread: ${messageOf(cause)}`, {}, { cause });
+    });
+    return worker;
+  }
+
+  async #run(job: GrindJob, signal: AbortSignal): Promise<Omit<GrindResult, 'ms'>> {
+    if (this.#failure !== null) throw this.#failure;
+    Atomics.and(this.#flags, SHARED.flags, ~SHARED.cancelled);
+    Atomics.store(this.#offsets, SHARED.next, 0n);
+    Atomics.store(this.#offsets, SHARED.best, SHARED.none);
+    const cancel = (): void => this.#cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      const hashes = await Promise.all(this.#workers.map((worker) => this.#ask(worker, job)));
+      const best = Atomics.load(this.#offsets, SHARED.best);
+      const found = best !== SHARED.none && !signal.aborted && !this.#closed;
+      return { nonce: found ? job.start + best : null, hashes: hashes.reduce((sum, n) => sum + n, 0n) };
+    } catch (error) {
+      this.#cancel();
+      throw this.#failure ?? error;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  async #ask(worker: Worker, job: GrindJob): Promise<bigint> {
+    const answer = report(worker);
+    worker.postMessage(job);
+    return BigInt(await answer);
+  }
+
+  #cancel(): void {
+    Atomics.or(this.#flags, SHARED.flags, SHARED.cancelled);
+    Atomics.notify(this.#flags, SHARED.flags);
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The thread's next message. Rejects with BACKEND when the thread ends instead. */
+function report(worker: Worker): Promise<Report> {
+  return new Promise((resolve, reject) => {
+    const ended = (): void => reject(new PoolError('BACKEND', 'a hashing thread ended'));
+    worker.once('exit', ended);
+    worker.once('message', (message: Report) => {
+      worker.off('exit', ended);
+      resolve(message);
+    });
+  });
+}
+
+/** Resolves when `turn` does, or earlier on abort. */
+function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', resolve, { once: true });
+    void turn.then(() => {
+      signal.removeEventListener('abort', resolve);
+      resolve(undefined);
+    });
+  });
+}
