@@ -1,12 +1,13 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { EntryKind } from '#shared/block/journal.ts';
-import type { ErrorCode } from '#shared/errors/catalogue.ts';
+import { ENTRY_KINDS, type EntryKind } from '#shared/block/journal.ts';
+import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { isFinal, SUBMISSION_STATES, type SubmissionState } from '#shared/lifecycle.ts';
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
 
 /** A scrape never waits longer than this for Redis; past it Redis counts as down. */
 const QUEUE_DEADLINE_MS = 1_000;
 const PREFIX = 'aiblock_';
+const CHAT_OUTCOMES = ['stop', 'length', 'cancelled', 'error'] as const;
 
 export interface QueueCounts {
   readonly queue: string;
@@ -50,7 +51,7 @@ export interface CommitTimes {
 }
 
 export interface ChatResult {
-  readonly outcome: 'stop' | 'length' | 'cancelled' | 'error';
+  readonly outcome: (typeof CHAT_OUTCOMES)[number];
   readonly tokens: number;
   /** Null when no token was delivered. */
   readonly firstTokenMs: number | null;
@@ -116,10 +117,14 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
   };
 }
 
-type Counters = ReturnType<typeof createCounters>;
+interface StartAtZero {
+  readonly submissions: Counter<'state'>;
+  readonly rejections: Counter<'code'>;
+  readonly paidUnits: Counter<'kind'>;
+  readonly chatRequests: Counter<'outcome'>;
+}
 type Gauges = ReturnType<typeof createGauges>;
 
-/** Labels whose values are known beforehand start at 0: a rate needs the point before the first event. */
 function createCounters(registry: Registry) {
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[] = []) =>
     new Counter<L>({ name: PREFIX + name, help, labelNames, registers: [registry] });
@@ -135,9 +140,12 @@ function createCounters(registry: Registry) {
   return counters;
 }
 
-function startAtZero({ submissions, chatRequests }: Pick<Counters, 'submissions' | 'chatRequests'>) {
-  for (const state of SUBMISSION_STATES) submissions.inc({ state }, 0);
-  for (const outcome of ['stop', 'length', 'cancelled', 'error']) chatRequests.inc({ outcome }, 0);
+/** Labels whose values are known beforehand start at 0: without that point a rate misses the first event. */
+function startAtZero(counters: StartAtZero): void {
+  for (const state of SUBMISSION_STATES) counters.submissions.inc({ state }, 0);
+  for (const code of Object.keys(ERRORS)) counters.rejections.inc({ code }, 0);
+  for (const kind of ENTRY_KINDS) counters.paidUnits.inc({ kind }, 0);
+  for (const outcome of CHAT_OUTCOMES) counters.chatRequests.inc({ outcome }, 0);
 }
 
 function createHistograms(registry: Registry) {
