@@ -26,11 +26,11 @@ export interface GenerateOptions {
 }
 
 /**
- * Yields the tokens that follow the prompt, one as it is made. Each reads only itself: keys and values of
- * the tokens before are cached. Where the context is full, the older half is forgotten and the newer half
- * read again (positions are learned, so cached keys cannot be moved);XX
- * is cut from the front in the same way. Ends by itself after `maxTokens` or a stop token; an abort rejects with
- * the signal's reason before the next token. Other work of the process runs between tokens.
+ * Yields the tokens that follow the prompt, one as it is made. Each step reads one token: keys and values of
+ * those before are cached. Where the context is full, the older half is forgotten and the newer half is
+ * read again, since learned positions do not let cached keys move. Of a prompt as long as the context or
+ * longer, the end that leaves room for one token is read. Ends after `maxTokens` or at a stop token; an abort
+ * rejects with the signal's reason before the next token. Other work of the process runs between tokens.
  */
 export async function* generate(
   model: ChatModel,
