@@ -11,6 +11,34 @@ export const BUCKET = {
   payloadState: 0x10,
   /** payload hash ‖ u64 chunk number → up to 1 MiB of the payload. */
   payloadChunk: 0x11,
+  /** chain (1 byte) ‖ u64 height → header. */
+  header: 0x20,
+  /** chain ‖ u64 height → body. */
+  body: 0x21,
+  /** chain → u64 height and hash of the sealed head, and for B the model root and the salt hash. */
+  head: 0x22,
+  /** tensor name → u64 B height of its newest sealed block: the parameter index. */
+  tensorIndex: 0x23,
+  /** payload hash → u64 height of the first block that carries it. */
+  payloadHeight: 0x24,
+  /** model root → u64 B height of the block that sealed it. */
+  rootHeight: 0x25,
+  /** u64 B height → measured validation loss of the model sealed there. */
+  validationLoss: 0x26,
+  /** submission id → its record. */
+  submission: 0x30,
+  /** u64 order of arrival → submission id. */
+  submissionOrder: 0x31,
+  /** u64 sequence → journal entry. */
+  journalEntry: 0x40,
+  /** address → balance, unsigned big-endian. */
+  balance: 0x41,
+  /** The journal's head and totals. */
+  journalHead: 0x42,
+  /** kind ‖ u64 sequence → work unit. */
+  workUnit: 0x43,
+  /** public key → enrolled worker. */
+  worker: 0x50,
 } as const;
 
 export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];

@@ -6,7 +6,7 @@ import { DTYPE_BYTES, type Dtype } from '#shared/weights/dtype.ts';
 
 const zLosses = z.array(z.number().refine(isLoss, { message: 'expected whole micro-nats' }));
 
-const attestationSchema = z.strictObject({
+export const attestationSchema = z.strictObject({
   worker: zBytes(33),
   backend: z.string().max(40),
   base: zLosses,

@@ -46,3 +46,10 @@ export function readU64be(bytes: Uint8Array, offset = 0): bigint {
 export function bigintFromBytes(bytes: Uint8Array): bigint {
   return bytes.length === 0 ? 0n : BigInt(`0x${bytesToHex(bytes)}`);
 }
+
+/** All bytes of a stream that is known to be small. */
+export async function collectBytes(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const part of stream) parts.push(part.slice());
+  return concatBytes(...parts);
+}

@@ -1,0 +1,191 @@
+import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
+import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
+import type { PayloadStore } from '#coordinator/store/payload-store.ts';
+import { decodeParameterBody } from '#shared/block/body.ts';
+import type { ChainId } from '#shared/block/header.ts';
+import { decodeManifest } from '#shared/block/manifest.ts';
+import type { MetaBlock } from '#shared/block/meta-chain.ts';
+import { type IndexedTensor, ParameterChain, type SealedModel } from '#shared/block/parameter-chain.ts';
+import { type Block, blockFromBytes, positionOf } from '#shared/block/verify-block.ts';
+import { collectBytes, concatBytes, readU64be, u64be, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { must } from '#shared/errors/pool-error.ts';
+
+const byteOf = (chain: ChainId) => Uint8Array.of(chain.charCodeAt(0));
+const utf8 = new TextDecoder();
+
+/** The dual chain as the coordinator holds it: heads and parameter index in memory, everything else by look-up. */
+export class Chain {
+  readonly #kv: KV;
+  readonly #payloads: PayloadStore;
+  readonly networkId: Uint8Array;
+  #meta: MetaBlock;
+  #sealed: SealedModel;
+
+  private constructor(
+    stores: { kv: KV; payloads: PayloadStore },
+    state: { networkId: Uint8Array; meta: MetaBlock; sealed: SealedModel },
+  ) {
+    this.#kv = stores.kv;
+    this.#payloads = stores.payloads;
+    this.networkId = state.networkId;
+    this.#meta = state.meta;
+    this.#sealed = state.sealed;
+  }
+
+  /** True where the store holds a chain. */
+  static async exists(kv: KV): Promise<boolean> {
+    return (await kv.get(bucketKey(BUCKET.head, byteOf('B')))) !== undefined;
+  }
+
+  /** Reads heads and parameter index; STORE_CORRUPT where they do not fit each other. */
+  static async open(kv: KV, payloads: PayloadStore): Promise<Chain> {
+    const first = await readBlock(kv, 'A', 0);
+    must(first, 'STORE_CORRUPT', 'the store has no genesis block; restore a backup, or start a new folder');
+    const meta = await readMeta(kv, payloads);
+    const sealed = await readSealed(kv);
+    return new Chain({ kv, payloads }, { networkId: first.hash, meta, sealed });
+  }
+
+  /** The newest Meta block. */
+  get meta(): MetaBlock {
+    return this.#meta;
+  }
+
+  /** The model after the last sealed submission. */
+  get sealed(): SealedModel {
+    return this.#sealed;
+  }
+
+  /** A copy to apply candidate blocks to. */
+  fork(): ParameterChain {
+    return new ParameterChain(this.networkId, this.#sealed);
+  }
+
+  height(chain: ChainId): number {
+    return chain === 'A' ? this.#meta.index : this.#sealed.position.index;
+  }
+
+  block(chain: ChainId, index: number): Promise<Block | undefined> {
+    return readBlock(this.#kv, chain, index);
+  }
+
+  /** Up to `limit` blocks from height `from`, in order. */
+  async blocks(chain: ChainId, from: number, limit: number): Promise<Block[]> {
+    const to = Math.min(from + limit, this.height(chain) + 1);
+    const indices = Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+    const found = await Promise.all(indices.map((index) => this.block(chain, index)));
+    return found.filter((block) => block !== undefined);
+  }
+
+  async payloadHeight(hash: Uint8Array): Promise<number | undefined> {
+    const value = await this.#kv.get(bucketKey(BUCKET.payloadHeight, hash));
+    return value && Number(readU64be(value));
+  }
+
+  /** B height that sealed this model root, if the chain ever had it. */
+  async rootHeight(root: Uint8Array): Promise<number | undefined> {
+    const value = await this.#kv.get(bucketKey(BUCKET.rootHeight, root));
+    return value && Number(readU64be(value));
+  }
+
+  payloadSize(hash: Uint8Array): Promise<number> {
+    return this.#payloads.size(hash);
+  }
+
+  hasPayload(hash: Uint8Array): Promise<boolean> {
+    return this.#payloads.has(hash);
+  }
+
+  readPayload(hash: Uint8Array, range?: { start?: number; end?: number }): AsyncIterable<Uint8Array> {
+    return this.#payloads.read(hash, range);
+  }
+
+  /** What makes a sealed submission visible; to be written in one durable batch, then `advance`. */
+  sealOps(blocks: readonly Block[], sealed: SealedModel): KvOp[] {
+    return [
+      ...blocks.flatMap(blockOps),
+      ...blocks.map((b) => put(bucketKey(BUCKET.tensorIndex, tensorName(b)), u64be(b.header.index))),
+      put(bucketKey(BUCKET.rootHeight, sealed.root), u64be(sealed.position.index)),
+      headOp(sealed),
+    ];
+  }
+
+  advance(sealed: SealedModel): void {
+    this.#sealed = sealed;
+  }
+
+  async recordLoss(height: number, loss: { microNats: number; at: number }): Promise<void> {
+    const value = concatBytes(u64be(loss.microNats), u64be(loss.at));
+    await this.#kv.batch([put(bucketKey(BUCKET.validationLoss, height), value)], { durable: false });
+  }
+
+  /** Measured validation losses in order of height. */
+  async losses(): Promise<{ height: number; microNats: number; at: number }[]> {
+    const out = [];
+    for await (const [key, value] of this.#kv.entries(bucketRange(BUCKET.validationLoss)))
+      out.push({
+        height: Number(readU64be(key, 1)),
+        microNats: Number(readU64be(value)),
+        at: Number(readU64be(value, 8)),
+      });
+    return out;
+  }
+}
+
+const tensorName = (block: Block) => utf8ToBytes(decodeParameterBody(block.body).name);
+
+function blockOps(block: Block): KvOp[] {
+  const { chainId, index, payloadHash } = block.header;
+  return [
+    put(bucketKey(BUCKET.header, byteOf(chainId), index), block.headerBytes),
+    put(bucketKey(BUCKET.body, byteOf(chainId), index), block.body),
+    put(bucketKey(BUCKET.payloadHeight, payloadHash), u64be(index)),
+  ];
+}
+
+/** What makes a Meta block visible. */
+export function metaOps(block: Block): KvOp[] {
+  const value = concatBytes(u64be(block.header.index), block.hash);
+  return [...blockOps(block), put(bucketKey(BUCKET.head, byteOf('A')), value)];
+}
+
+function headOp({ position, root, saltHash }: SealedModel): KvOp {
+  const value = concatBytes(u64be(position.index), position.hash, root, saltHash);
+  return put(bucketKey(BUCKET.head, byteOf('B')), value);
+}
+
+async function readBlock(kv: KV, chain: ChainId, index: number): Promise<Block | undefined> {
+  const [header, body] = await kv.getMany([
+    bucketKey(BUCKET.header, byteOf(chain), index),
+    bucketKey(BUCKET.body, byteOf(chain), index),
+  ]);
+  return header && body ? blockFromBytes(header, body) : undefined;
+}
+
+async function readMeta(kv: KV, payloads: PayloadStore): Promise<MetaBlock> {
+  const head = await kv.get(bucketKey(BUCKET.head, byteOf('A')));
+  const block = head && (await readBlock(kv, 'A', Number(readU64be(head))));
+  must(block, 'STORE_CORRUPT', 'the head of the Meta chain is missing; restore a backup');
+  return {
+    hash: block.hash,
+    index: block.header.index,
+    payloadHash: block.header.payloadHash,
+    manifest: decodeManifest(await collectBytes(payloads.read(block.header.payloadHash))),
+  };
+}
+
+async function readSealed(kv: KV): Promise<SealedModel> {
+  const head = await kv.get(bucketKey(BUCKET.head, byteOf('B')));
+  const block = head && (await readBlock(kv, 'B', Number(readU64be(head))));
+  must(head && block, 'STORE_CORRUPT', 'the head of the Parameter chain is missing; restore a backup');
+  const tensors = new Map<string, IndexedTensor>();
+  for await (const [key, value] of kv.entries(bucketRange(BUCKET.tensorIndex))) {
+    const height = Number(readU64be(value));
+    const at = await readBlock(kv, 'B', height);
+    must(at, 'STORE_CORRUPT', `block B${height} of the parameter index is missing; restore a backup`);
+    const { name, dtype, shape } = decodeParameterBody(at.body);
+    must(name === utf8.decode(key.subarray(1)), 'STORE_CORRUPT', `B${height} is not what the index says`);
+    tensors.set(name, { name, dtype, shape, payloadHash: at.header.payloadHash, height });
+  }
+  return { position: positionOf(block), root: head.slice(40, 72), tensors, saltHash: head.slice(72, 104) };
+}
