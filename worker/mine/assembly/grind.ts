@@ -49,14 +49,14 @@ function term(i: usize): v128 {
 // @ts-ignore: decorator
 @inline
 function word(group: usize, i: usize): v128 {
-  return v128.load(group + WORDS + 16 * (i - 16));
+  return v128.load(group + (WORDS + 16 * (i - 16)));
 }
 
 /** Stores W[i] and returns it with the round constant added. */
 // @ts-ignore: decorator
 @inline
 function keyed(group: usize, i: usize, value: v128): v128 {
-  v128.store(group + WORDS + 16 * (i - 16), value);
+  v128.store(group + (WORDS + 16 * (i - 16)), value);
   return add(key(i), value);
 }
 
@@ -192,14 +192,13 @@ function middleRounds(): void {
   }
 }
 
-/** W[i] from the words before it, where `w` and `keys` point at W[i - j] and its round constant; keyed. */
+/** W[i] from the words before it, where `w` points at W[i - 16 - j] and `keys` at K[i - j]; keyed. */
 // @ts-ignore: decorator
 @inline
 function next(w: usize, keys: usize, j: usize): v128 {
-  const at = w + 16 * j;
-  const recent = add(sigma1(v128.load(at - 32)), v128.load(at - 112));
-  const value = add(recent, add(sigma0(v128.load(at - 240)), v128.load(at - 256)));
-  v128.store(at, value);
+  const recent = add(sigma1(v128.load(w + 16 * (j + 14))), v128.load(w + 16 * (j + 9)));
+  const value = add(recent, add(sigma0(v128.load(w + 16 * (j + 1))), v128.load(w + 16 * j)));
+  v128.store(w + 16 * (j + 16), value);
   return add(value, v128.load32_splat(keys + 4 * j));
 }
 
@@ -218,7 +217,7 @@ function lastRounds(limit: v128): i32 {
     let p: v128;
     let t: v128;
     let k: v128;
-    for (let w = group + WORDS + 16 * 16, keys = KEYS + 4 * 32; keys < KEYS + 4 * 64; w += 16 * 8, keys += 4 * 8) {
+    for (let w = group + WORDS, keys = KEYS + 4 * 32; keys < KEYS + 4 * 64; w += 16 * 8, keys += 4 * 8) {
       k = next(w, keys, 0);
       t = t1(e, f, g, h, k); d = add(d, t); p = xor(a, b); h = add(t, t2(a, b, p, q));
       k = next(w, keys, 1);
