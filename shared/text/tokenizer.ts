@@ -19,7 +19,8 @@ const tokenizerSchema = z.looseObject({
   added_tokens: z
     .array(z.looseObject({ id: idSchema, content: z.string().min(1), special: z.boolean().default(false) }))
     .default([]),
-  model: z.looseObject({ vocab: z.unknown() }),
+  // Files from before 2020 do not name the type.
+  model: z.looseObject({ type: z.enum(['BPE', 'Unigram', 'WordPiece']).optional(), vocab: z.unknown() }),
 });
 /** Keys that the library wants to be there, if only as null. */
 const OPTIONAL_PARTS = {
