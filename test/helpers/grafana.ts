@@ -1,0 +1,32 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+
+export interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly datasource?: { readonly uid: string };
+  readonly gridPos: { readonly h: number; readonly w: number; readonly x: number; readonly y: number };
+  readonly fieldConfig?: { readonly defaults: { readonly unit?: string } };
+  readonly targets?: readonly { readonly refId: string; readonly expr: string }[];
+}
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+export const repositoryPath = (path: string): string => ROOT + path;
+/** A file of the repository, as text. */
+export const repositoryFile = (path: string): Promise<string> => readFile(repositoryPath(path), 'utf8');
+
+export const PROMETHEUS_CONFIG = 'grafana/prometheus/prometheus.yml';
+export const ALERTS = 'grafana/prometheus/alerts.yml';
+export const DATA_SOURCES = 'grafana/provisioning/datasources/prometheus.yml';
+export const DASHBOARDS = ['grafana/dashboards/overview.json'];
+
+/** The panels of every dashboard, without the headings between them. */
+export async function dashboardPanels(): Promise<Panel[]> {
+  const texts = await Promise.all(DASHBOARDS.map(repositoryFile));
+  return texts
+    .flatMap((text) => (JSON.parse(text) as { panels: Panel[] }).panels)
+    .filter((panel) => panel.type !== 'row');
+}
