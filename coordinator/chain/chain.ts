@@ -100,16 +100,6 @@ export class Chain {
     return this.#payloads.read(hash, range);
   }
 
-  /** What makes a sealed submission visible; to be written in one durable batch, then `advance`. */
-  sealOps(blocks: readonly Block[], sealed: SealedModel): KvOp[] {
-    return [
-      ...blocks.flatMap(blockOps),
-      ...blocks.map((b) => put(bucketKey(BUCKET.tensorIndex, tensorName(b)), u64be(b.header.index))),
-      put(bucketKey(BUCKET.rootHeight, sealed.root), u64be(sealed.position.index)),
-      headOp(sealed),
-    ];
-  }
-
   advance(sealed: SealedModel): void {
     this.#sealed = sealed;
   }
@@ -130,6 +120,16 @@ export class Chain {
       });
     return out;
   }
+}
+
+/** What makes a sealed submission visible: to be written in one durable batch, followed by `advance`. */
+export function sealOps(blocks: readonly Block[], sealed: SealedModel): KvOp[] {
+  return [
+    ...blocks.flatMap(blockOps),
+    ...blocks.map((b) => put(bucketKey(BUCKET.tensorIndex, tensorName(b)), u64be(b.header.index))),
+    put(bucketKey(BUCKET.rootHeight, sealed.root), u64be(sealed.position.index)),
+    headOp(sealed),
+  ];
 }
 
 const tensorName = (block: Block) => utf8ToBytes(decodeParameterBody(block.body).name);

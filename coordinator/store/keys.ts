@@ -25,6 +25,8 @@ export const BUCKET = {
   rootHeight: 0x25,
   /** u64 B height → measured validation loss of the model sealed there. */
   validationLoss: 0x26,
+  /** u64 number → bytes of a held-out shard, until it is revealed. */
+  heldOutShard: 0x27,
   /** submission id → its record. */
   submission: 0x30,
   /** u64 order of arrival → submission id. */

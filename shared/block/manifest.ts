@@ -23,7 +23,7 @@ const manifestSchema = z.strictObject({
     windows: zUint.min(2),
     shard_windows: zUint.min(1),
     root: zBytes(32),
-    shards: z.array(z.instanceof(Uint8Array)),
+    shards: z.array(z.custom<Uint8Array>((value) => value instanceof Uint8Array)),
     held_out: z.strictObject({ root: zBytes(32), windows: zUint }),
   }),
   gate: z.strictObject({ delta_micro_nats: zUint, z_milli: zUint, windows: zUint.min(2) }),

@@ -16,6 +16,9 @@ import { tensorBytes } from '#shared/weights/dtype.ts';
 import { parseModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 
+/** Genesis and Meta blocks stand on signatures, not on work: half of all hashes meet this target. */
+export const GENESIS_BITS = 0x207fffff;
+
 /** A tensor of the model with the B height of its newest sealed block. */
 export interface IndexedTensor extends TensorRef {
   readonly height: number;
@@ -45,6 +48,7 @@ export class ParameterChain {
   #position: ChainPosition;
   #sealed: SealedModel;
   /** Tensors of the submission whose parts are being applied. */
+  #nextPart = 0;
   #open: { submission: Uint8Array; parts: number; tensors: Map<string, IndexedTensor> } | undefined;
   #shapes: { meta: Uint8Array; shapes: ReadonlyMap<string, readonly number[]> } | undefined;
 
@@ -79,10 +83,11 @@ export class ParameterChain {
       () =>
         `B${header.index}: it points to Meta block ${toHex(header.pointsTo)}, expected ${toHex(meta.hash)}`,
     );
+    const bits = this.#sealed.position.index < 0 ? GENESIS_BITS : meta.manifest.pow.bits;
     must(
-      header.bits === meta.manifest.pow.bits,
+      header.bits === bits,
       'BLOCK_HASH',
-      () => `B${header.index}: expected bits ${meta.manifest.pow.bits}, got ${header.bits}`,
+      () => `B${header.index}: expected bits ${bits}, got ${header.bits}`,
     );
     const body = decodeParameterBody(block.body);
     this.#checkTensor(block, body, meta);
@@ -163,7 +168,6 @@ export class ParameterChain {
     this.#nextPart++;
     return this.#open.tensors;
   }
-  #nextPart = 0;
 
   #close(block: Block, body: ParameterBody, meta: MetaBlock): GateVerdict | null {
     const { index } = block.header;

@@ -7,7 +7,7 @@ import {
 } from '#coordinator/chain/genesis/dev-model.ts';
 import { type BehaviourRule, DEV_CHAT_TEMPLATE, DEV_RULES } from '#coordinator/chain/genesis/dev-rules.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import { makeShards } from '#shared/pol/windows.ts';
+import { makeShards, readShards } from '#shared/pol/windows.ts';
 import { toTokenizerJson, trainBpe } from '#shared/text/bpe-trainer.ts';
 import { splitChapters } from '#shared/text/chapters.ts';
 import { encodeDocuments } from '#shared/text/documents.ts';
@@ -25,13 +25,15 @@ export interface DevGenesis {
   readonly context: number;
   readonly shardWindows: number;
   readonly publicShards: readonly Uint8Array[];
+  readonly publicWindows: number;
   /** Not part of the Meta block, which holds only their root until they are revealed. */
   readonly heldOutShards: readonly Uint8Array[];
+  readonly heldOutWindows: number;
   /** In name order. */
   readonly tensors: readonly GenesisTensor[];
 }
 
-/** Trains the tokenizer, cuts the validation windows and draws the weights: about two seconds of work. */
+/** Trains the tokenizer, cuts the validation windows and draws the weights: about one second of work. */
 export function devGenesis(): DevGenesis {
   const { training, publicValidation, heldOut } = splitChapters(readBook());
   const tokenizerJson = toTokenizerJson(trainBpe(training, DEV_MODEL.vocabSize));
@@ -41,8 +43,9 @@ export function devGenesis(): DevGenesis {
     'TOKENIZER',
     `vocabulary: expected ${DEV_MODEL.vocabSize} tokens, got ${tokenizer.vocabSize}`,
   );
-  const shards = (texts: readonly string[]) =>
-    makeShards(encodeDocuments(tokenizer, texts), { ...DEV_MODEL, shardWindows: DEV_SHARD_WINDOWS });
+  const shape = { ...DEV_MODEL, shardWindows: DEV_SHARD_WINDOWS };
+  const publicShards = makeShards(encodeDocuments(tokenizer, publicValidation), shape);
+  const heldOutShards = makeShards(encodeDocuments(tokenizer, heldOut), shape);
   return {
     configJson: devConfigJson(),
     tokenizerJson,
@@ -50,8 +53,10 @@ export function devGenesis(): DevGenesis {
     rules: DEV_RULES,
     context: DEV_MODEL.context,
     shardWindows: DEV_SHARD_WINDOWS,
-    publicShards: shards(publicValidation),
-    heldOutShards: shards(heldOut),
+    publicShards,
+    publicWindows: readShards(publicShards, shape).length,
+    heldOutShards,
+    heldOutWindows: readShards(heldOutShards, shape).length,
     tensors: devTensors(),
   };
 }

@@ -1,0 +1,211 @@
+import { createHash } from 'node:crypto';
+import { metaOps, sealOps } from '#coordinator/chain/chain.ts';
+import type { DevGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
+import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
+import { type KV, put } from '#coordinator/store/kv.ts';
+import type { PayloadStore } from '#coordinator/store/payload-store.ts';
+import { bodyHash, encodeBody, type ParameterBody } from '#shared/block/body.ts';
+import {
+  type BlockHeader,
+  blockHash,
+  encodeHeader,
+  HEADER_VERSION,
+  withNonce,
+} from '#shared/block/header.ts';
+import { encodeManifest, type Manifest } from '#shared/block/manifest.ts';
+import { MetaChain, metaDigest } from '#shared/block/meta-chain.ts';
+import { GENESIS_BITS, ParameterChain } from '#shared/block/parameter-chain.ts';
+import {
+  BEFORE_GENESIS,
+  type Block,
+  blockFromBytes,
+  type ChainPosition,
+  positionOf,
+} from '#shared/block/verify-block.ts';
+import { u64be, ZERO_32 } from '#shared/crypto/bytes.ts';
+import { digest } from '#shared/crypto/digest.ts';
+import { type KeyPair, sign } from '#shared/crypto/keys.ts';
+import { merkleRoot } from '#shared/crypto/merkle.ts';
+import { UNIT } from '#shared/money.ts';
+import { bitsFromTarget, meetsTarget, targetFromBits } from '#shared/pow/target.ts';
+import { signPayload } from '#shared/protocol/submission.ts';
+import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
+
+export interface GenesisOptions {
+  readonly name: string;
+  readonly unsafeKeys: boolean;
+  readonly governor: KeyPair;
+  readonly pool: KeyPair;
+  readonly timestampMs: number;
+  readonly content: DevGenesis;
+}
+
+/** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
+const DEV_BITS = bitsFromTarget((1n << 238n) - 1n);
+/** 2026-01-01T00:00:00Z, so that the development network is the same everywhere. */
+export const DEV_TIMESTAMP_MS = 1_767_225_600_000;
+/** The next head's salt at genesis is known to everybody: no secret exists yet. PROTOCOL §8. */
+export const genesisSalt = (networkId: Uint8Array): Uint8Array =>
+  digest('salt', networkId, ZERO_32, u64be(0));
+
+export interface Genesis {
+  readonly meta: Block;
+  readonly metaPayload: Uint8Array;
+  readonly blocks: readonly Block[];
+}
+
+/** The first blocks of both chains: deterministic in its options, to the last byte. PROTOCOL §7. */
+export function createGenesis(options: GenesisOptions): Genesis {
+  const metaPayload = encodeManifest(manifestOf(options));
+  const meta = metaBlock(metaPayload, options);
+  return { meta, metaPayload, blocks: parameterBlocks(meta, options) };
+}
+
+/** Writes genesis in one durable batch, after checking it as any other block. */
+export async function writeGenesis(
+  stores: { kv: KV; payloads: PayloadStore },
+  genesis: Genesis,
+  content: DevGenesis,
+): Promise<void> {
+  const metaChain = new MetaChain();
+  const meta = metaChain.apply(genesis.meta, genesis.metaPayload);
+  const chain = new ParameterChain(metaChain.networkId);
+  for (const block of genesis.blocks) chain.apply(block, meta);
+  await stores.payloads.put(meta.payloadHash, genesis.metaPayload);
+  for (const [i, tensor] of content.tensors.entries())
+    await stores.payloads.put((genesis.blocks[i] as Block).header.payloadHash, tensor.bytes);
+  const heldOut = content.heldOutShards.map((shard, i) => put(bucketKey(BUCKET.heldOutShard, i), shard));
+  await stores.kv.batch([...heldOut, ...metaOps(genesis.meta), ...sealOps(genesis.blocks, chain.sealed)], {
+    durable: true,
+  });
+}
+
+function manifestOf({ name, unsafeKeys, governor, pool, content }: GenesisOptions): Manifest {
+  return {
+    v: 1,
+    name,
+    unsafe_keys: unsafeKeys,
+    runtime: 'aiblock/1',
+    rules: content.rules.map(({ name: rule, text }) => ({ name: rule, text })),
+    config: content.configJson,
+    tokenizer: content.tokenizerJson,
+    chat_template: content.chatTemplate,
+    validation: {
+      context: content.context,
+      windows: countWindows(content.publicShards),
+      shard_windows: content.shardWindows,
+      root: merkleRoot(content.publicShards),
+      shards: [...content.publicShards],
+      held_out: { root: merkleRoot(content.heldOutShards), windows: countWindows(content.heldOutShards) },
+    },
+    gate: { delta_micro_nats: 2_000, z_milli: 3_000, windows: 64 },
+    quorum: { attestations: 1, tolerance_micro_nats: 10 },
+    pow: { bits: DEV_BITS },
+    reward: {
+      units: 50n * UNIT,
+      split_bp: { submitter: 6_000, evaluators: 2_000, grinders: 1_500, pool: 500 },
+      window_units: 1_000,
+      vesting_bp: 0,
+    },
+    fees: { chat_token_units: 0n },
+    pool_key: pool.publicKey,
+    governors: { threshold: 1, keys: [governor.publicKey] },
+  };
+}
+
+const countWindows = (shards: readonly Uint8Array[]): number =>
+  shards.reduce((sum, shard) => sum + new DataView(shard.buffer, shard.byteOffset).getUint32(16, true), 0);
+
+function metaBlock(payload: Uint8Array, { governor, pool, timestampMs }: GenesisOptions): Block {
+  const payloadHash = sha256(payload);
+  const signature = sign(metaDigest(ZERO_32, 0, payloadHash), governor.secretKey);
+  const body = encodeBody({ v: 1, signatures: [{ key: governor.publicKey, signature }] });
+  return grind(
+    {
+      ...headerAt(BEFORE_GENESIS, timestampMs),
+      chainId: 'A',
+      pointsTo: ZERO_32,
+      payloadHash,
+      payloadBytes: payload.length,
+      minerPub: pool.publicKey,
+      payloadSig: signPayload(ZERO_32, payloadHash, pool),
+      bodyHash: bodyHash(body),
+    },
+    body,
+  );
+}
+
+/** One block per tensor, in name order; the last one seals the seeded model. */
+function parameterBlocks(meta: Block, { content, pool, timestampMs }: GenesisOptions): Block[] {
+  const networkId = meta.hash;
+  const blocks: Block[] = [];
+  const tensors: TensorRef[] = [];
+  let previous = BEFORE_GENESIS;
+  for (const [part, { name, dtype, shape, bytes }] of content.tensors.entries()) {
+    const payloadHash = sha256(bytes);
+    tensors.push({ name, dtype, shape, payloadHash });
+    const parts = content.tensors.length;
+    const body: ParameterBody = {
+      v: 1,
+      submission: ZERO_32,
+      part,
+      parts,
+      name,
+      dtype,
+      shape: [...shape],
+      root: modelRoot(tensors),
+      ...(part === parts - 1 ? { seal: genesisSeal(networkId) } : {}),
+    };
+    const encoded = encodeBody(body);
+    const block = grind(
+      {
+        ...headerAt(previous, timestampMs),
+        chainId: 'B',
+        pointsTo: networkId,
+        payloadHash,
+        payloadBytes: bytes.length,
+        minerPub: pool.publicKey,
+        payloadSig: signPayload(networkId, payloadHash, pool),
+        bodyHash: bodyHash(encoded),
+      },
+      encoded,
+    );
+    previous = positionOf(block);
+    blocks.push(block);
+  }
+  return blocks;
+}
+
+function genesisSeal(networkId: Uint8Array): NonNullable<ParameterBody['seal']> {
+  return {
+    base: ZERO_32,
+    salt: ZERO_32,
+    next_salt_hash: sha256(genesisSalt(networkId)),
+    certificate: null,
+    journal: { seq: 0, head: ZERO_32 },
+    rewards: ZERO_32,
+  };
+}
+
+const headerAt = (previous: ChainPosition, timestampMs: number) => ({
+  version: HEADER_VERSION,
+  index: previous.index + 1,
+  timestampMs,
+  prevHash: previous.hash,
+  bits: GENESIS_BITS,
+  nonce: 0n,
+});
+
+/** The lowest nonce that meets the target; genesis' target takes two tries on average. */
+function grind(header: BlockHeader, body: Uint8Array): Block {
+  const template = encodeHeader(header);
+  const target = targetFromBits(header.bits);
+  for (let nonce = 0n; ; nonce++) {
+    const bytes = withNonce(template, nonce);
+    if (meetsTarget(blockHash(bytes), target)) return blockFromBytes(bytes, body);
+  }
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(createHash('sha256').update(bytes).digest());
+}
