@@ -98,6 +98,27 @@ export function decodeShard(bytes: Uint8Array, shape: WindowShape): Uint32Array[
   );
 }
 
+/**
+ * All windows of a validation set in order: window i is in shard ⌊i / shardWindows⌋. Every shard but the last
+ * must be full. Throws BLOCK_ENCODING.
+ */
+export function readShards(
+  shards: readonly Uint8Array[],
+  shape: WindowShape & { readonly shardWindows: number },
+): Uint32Array[] {
+  return shards.flatMap((shard, i) => {
+    const windows = decodeShard(shard, shape);
+    const full = windows.length === shape.shardWindows;
+    const last = i === shards.length - 1 && windows.length < shape.shardWindows;
+    must(
+      full || last,
+      'BLOCK_ENCODING',
+      () => `shard ${i}: expected ${shape.shardWindows} windows, got ${windows.length}`,
+    );
+    return windows;
+  });
+}
+
 /** Merkle root over the shards' bytes, in order. */
 export function shardsRoot(shards: readonly Uint8Array[]): Uint8Array {
   return merkleRoot(shards);

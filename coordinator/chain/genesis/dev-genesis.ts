@@ -7,7 +7,7 @@ import {
 } from '#coordinator/chain/genesis/dev-model.ts';
 import { type BehaviourRule, DEV_CHAT_TEMPLATE, DEV_RULES } from '#coordinator/chain/genesis/dev-rules.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import { makeShards, readShards } from '#shared/pol/windows.ts';
+import { makeShards } from '#shared/pol/windows.ts';
 import { toTokenizerJson, trainBpe } from '#shared/text/bpe-trainer.ts';
 import { splitChapters } from '#shared/text/chapters.ts';
 import { encodeDocuments } from '#shared/text/documents.ts';
@@ -25,10 +25,8 @@ export interface DevGenesis {
   readonly context: number;
   readonly shardWindows: number;
   readonly publicShards: readonly Uint8Array[];
-  readonly publicWindows: number;
   /** Not part of the Meta block, which holds only their root until they are revealed. */
   readonly heldOutShards: readonly Uint8Array[];
-  readonly heldOutWindows: number;
   /** In name order. */
   readonly tensors: readonly GenesisTensor[];
 }
@@ -44,8 +42,6 @@ export function devGenesis(): DevGenesis {
     `vocabulary: expected ${DEV_MODEL.vocabSize} tokens, got ${tokenizer.vocabSize}`,
   );
   const shape = { ...DEV_MODEL, shardWindows: DEV_SHARD_WINDOWS };
-  const publicShards = makeShards(encodeDocuments(tokenizer, publicValidation), shape);
-  const heldOutShards = makeShards(encodeDocuments(tokenizer, heldOut), shape);
   return {
     configJson: devConfigJson(),
     tokenizerJson,
@@ -53,10 +49,8 @@ export function devGenesis(): DevGenesis {
     rules: DEV_RULES,
     context: DEV_MODEL.context,
     shardWindows: DEV_SHARD_WINDOWS,
-    publicShards,
-    publicWindows: readShards(publicShards, shape).length,
-    heldOutShards,
-    heldOutWindows: readShards(heldOutShards, shape).length,
+    publicShards: makeShards(encodeDocuments(tokenizer, publicValidation), shape),
+    heldOutShards: makeShards(encodeDocuments(tokenizer, heldOut), shape),
     tensors: devTensors(),
   };
 }

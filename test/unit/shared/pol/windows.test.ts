@@ -11,6 +11,7 @@ import {
   drawWindows,
   encodeShard,
   makeShards,
+  readShards,
   shardsRoot,
 } from '#shared/pol/windows.ts';
 
@@ -53,6 +54,16 @@ test('windows are grouped in order; the last shard may be smaller', () => {
   );
   assert.deepEqual(read.flat(), cutWindows(tokens, 3));
   assert.deepEqual(makeShards([1, 2], { ...shape, shardWindows: 3 }), []);
+});
+
+test('BLOCK_ENCODING: a shard before the last that is not full, and any that is too full', () => {
+  const tokens = Array.from({ length: 3 * 7 + 1 }, (_, i) => i);
+  const at = { ...shape, shardWindows: 3 };
+  const shards = makeShards(tokens, at);
+  assert.deepEqual(readShards(shards, at), cutWindows(tokens, 3));
+  assert.deepEqual(readShards([], at), []);
+  assert.throws(() => readShards([...shards].reverse(), at), { code: 'BLOCK_ENCODING' });
+  assert.throws(() => readShards(shards, { ...at, shardWindows: 2 }), { code: 'BLOCK_ENCODING' });
 });
 
 test('the bytes of a shard are those of the vectors, both ways', () => {
