@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+// Runs coordinator/main.ts through tsx, in this process.
+import { realpathSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const LAUNCHER = fileURLToPath(import.meta.url);
+
+/** Runs the command line program with these arguments; it reads them from process.argv as usual. */
+export async function launch(args) {
+  let tsx;
+  try {
+    tsx = await import('tsx/esm/api');
+  } catch (error) {
+    if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    const root = fileURLToPath(new URL('../../', import.meta.url));
+    console.error(`aiblock: the packages are not installed; run \`npm ci\` in ${root} first.`);
+    process.exit(1);
+  }
+  process.argv = [process.execPath, LAUNCHER, ...args];
+  process.setSourceMapsEnabled(true);
+  tsx.register();
+  await import('../main.ts');
+}
+
+// npm installs the command as a link to this file.
+if (process.argv[1] && realpathSync(process.argv[1]) === LAUNCHER) await launch(process.argv.slice(2));

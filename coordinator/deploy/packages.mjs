@@ -1,0 +1,46 @@
+// The packages of package-lock.json.
+import { access, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ROOT, run, step } from './step.mjs';
+
+const NATIVE_TENSORFLOW = 'node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
+
+/** Installs what package-lock.json names, unless exactly that is there already. */
+export async function installPackages() {
+  if (await isInstalled()) return;
+  await step('packages of package-lock.json', async () => {
+    // npm names its own program to what it starts; development packages build the page and the kernels.
+    const npm = process.env.npm_execpath;
+    const args = ['ci', '--no-audit', '--no-fund', '--include=dev', '--include=optional'];
+    if (npm?.endsWith('.js')) await run(process.execPath, [npm, ...args]);
+    else await run('npm', args);
+    if (await exists(NATIVE_TENSORFLOW)) return '';
+    return 'no native TensorFlow for this machine, the worker will run on wasm';
+  });
+}
+
+/** npm writes down what it installed at the very end of an installation, so a broken one does not match. */
+async function isInstalled() {
+  const wanted = await packagesOf('package-lock.json');
+  const present = await packagesOf('node_modules/.package-lock.json');
+  if (wanted === undefined || present === undefined) return false;
+  return Object.entries(wanted).every(([path, { version, optional, devOptional }]) => {
+    if (path === '' || present[path]?.version === version) return true;
+    return Boolean(optional || devOptional) && present[path] === undefined;
+  });
+}
+
+async function packagesOf(lockFile) {
+  try {
+    return JSON.parse(await readFile(join(ROOT, lockFile), 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+function exists(path) {
+  return access(join(ROOT, path)).then(
+    () => true,
+    () => false,
+  );
+}
