@@ -1,0 +1,114 @@
+import { PoolError } from '#shared/errors/pool-error.ts';
+import type { ModelRef, ToWorker } from '#shared/protocol/worker.ts';
+import type { AnswerResult } from '#worker/chat/chat-engine.ts';
+import type { Session, Work } from '#worker/client/connection.ts';
+import type { Log } from '#worker/log.ts';
+import type { ProcessHost } from '#worker/process/host.ts';
+import type { Send, WorkRole } from '#worker/runner.ts';
+
+type ChatMessage = Extract<ToWorker, { type: 'chat' }>;
+
+/** Time for those before it, for the model to load, and for the answer. */
+const ANSWER_DEADLINE_MS = 300_000;
+const LOAD_DEADLINE_MS = 600_000;
+/** Who comes after so many gets a refusal now instead of an answer much later. */
+const MAX_WAITING = 16;
+
+export interface ChatRoleDependencies {
+  readonly host: Pick<ProcessHost, 'request' | 'close'>;
+  readonly send: Send;
+  readonly log: Log;
+  /** Runs a computation with everything less urgent held back. */
+  during<T>(compute: () => Promise<T>): Promise<T>;
+}
+
+/** Answers chats with the model of the newest head it was told of. */
+export class ChatRole implements WorkRole {
+  readonly #deps: ChatRoleDependencies;
+  /** By chat id. */
+  readonly #running = new Map<string, AbortController>();
+  #session: Session | undefined;
+  #head: ModelRef | undefined;
+  #loading = new AbortController();
+
+  constructor(deps: ChatRoleDependencies) {
+    this.#deps = deps;
+  }
+
+  connected(session: Session): void {
+    this.#session = session;
+  }
+
+  message(message: Work): void {
+    if (message.type === 'head') void this.#load(message.model);
+    if (message.type === 'chat') void this.#chat(message);
+    if (message.type === 'chat-cancel') this.#running.get(message.chat)?.abort();
+  }
+
+  disconnected(): void {
+    this.#session = undefined;
+    this.#loading.abort();
+    for (const abort of this.#running.values()) abort.abort();
+    this.#running.clear();
+  }
+
+  async close(): Promise<void> {
+    this.disconnected();
+    await this.#deps.host.close();
+  }
+
+  /** Ahead of the first question. Where it fails, the question will tell. */
+  async #load(model: ModelRef): Promise<void> {
+    this.#head = model;
+    this.#loading.abort();
+    this.#loading = new AbortController();
+    const { signal } = this.#loading;
+    try {
+      const request = { kind: 'load', model, bearer: this.#session?.bearer ?? '' };
+      await this.#deps.host.request({ request, signal, deadlineMs: LOAD_DEADLINE_MS });
+      this.#deps.log.debug('the chat model is loaded', { root: model.root.slice(0, 12) });
+    } catch (error) {
+      if (!signal.aborted) this.#deps.log.warn('the head could not be loaded', { why: String(error) });
+    }
+  }
+
+  async #chat(message: ChatMessage): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    const { chat } = message;
+    const abort = new AbortController();
+    this.#running.set(chat, abort);
+    try {
+      const result = await this.#answer(message, session, abort.signal);
+      this.#reply(session, { type: 'chat-done', chat, ...result });
+    } catch (cause) {
+      const error = PoolError.from(cause);
+      this.#reply(session, { type: 'chat-failed', chat, error: error.toObject() });
+    } finally {
+      if (this.#running.get(chat) === abort) this.#running.delete(chat);
+    }
+  }
+
+  #answer(message: ChatMessage, session: Session, signal: AbortSignal): Promise<AnswerResult> {
+    const { chat, prompt, maxTokens, temperature, seed } = message;
+    const model = this.#head;
+    if (!model) throw new PoolError('UNAVAILABLE', 'this worker has not been told of a head yet');
+    if (this.#running.size > MAX_WAITING)
+      throw new PoolError('TOO_MANY_REQUESTS', `more than ${MAX_WAITING} chats wait at this worker`);
+    const request = { kind: 'answer', model, bearer: session.bearer, prompt, maxTokens, temperature, seed };
+    const onEvent = (event: unknown) => {
+      if (!signal.aborted)
+        this.#reply(session, { type: 'chat-token', chat, text: (event as { text: string }).text });
+    };
+    const { host, during } = this.#deps;
+    return during(
+      () =>
+        host.request({ request, signal, onEvent, deadlineMs: ANSWER_DEADLINE_MS }) as Promise<AnswerResult>,
+    );
+  }
+
+  /** Only within the session of the question. */
+  #reply(session: Session, message: Parameters<Send>[0]): void {
+    if (session === this.#session) this.#deps.send(message);
+  }
+}

@@ -1,0 +1,143 @@
+import type { z } from 'zod';
+import {
+  type BalanceView,
+  balanceSchema,
+  type ModelView,
+  modelSchema,
+  type SubmissionView,
+  submissionSchema,
+} from '#shared/api/schemas.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { httpUrl } from '#worker/client/urls.ts';
+
+/** A call that stands still this long is given up. */
+const CALL_TIMEOUT_MS = 30_000;
+/** An upload may take long on a slow line; the coordinator has limits of its own. */
+const UPLOAD_TIMEOUT_MS = 30 * 60_000;
+/** A refusal is a few hundred bytes; more is not one of ours. */
+const MAX_ERROR_CHARS = 100_000;
+
+export interface PayloadRequest {
+  /** Session token of a worker, for payloads that are not yet on the chain. */
+  readonly bearer?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Upload {
+  readonly body: AsyncIterable<Uint8Array>;
+  readonly totalBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * The coordinator's public API. Refusals reject with the coordinator's own PoolError; a coordinator that is
+ * not there rejects with UNAVAILABLE and the URL that was tried.
+ */
+export class ApiClient {
+  readonly coordinator: string;
+
+  constructor(coordinator: string) {
+    this.coordinator = coordinator;
+    httpUrl(coordinator, ''); // a bad address fails here, not in the first call
+  }
+
+  model(signal?: AbortSignal): Promise<ModelView> {
+    return this.json('model', modelSchema, { signal });
+  }
+
+  submission(id: string, signal?: AbortSignal): Promise<SubmissionView> {
+    return this.json(`submissions/${id}`, submissionSchema, { signal });
+  }
+
+  balance(address: string, signal?: AbortSignal): Promise<BalanceView> {
+    return this.json(`balance/${address}`, balanceSchema, { signal });
+  }
+
+  /** Streams a signed safetensors file; the coordinator's view of the new submission. */
+  async uploadParameters(upload: Upload): Promise<SubmissionView> {
+    const response = await this.#call('upload_parameters', {
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream', 'content-length': String(upload.totalBytes) },
+      body: ReadableStream.from(upload.body),
+      duplex: 'half',
+      signal: withTimeout(upload.signal, UPLOAD_TIMEOUT_MS),
+    });
+    return parseAnswer(response, submissionSchema);
+  }
+
+  /** The bytes of a payload as they arrive. The caller checks their hash. */
+  async payload(hash: string, request: PayloadRequest = {}): Promise<AsyncIterable<Uint8Array>> {
+    const response = await this.#call(`payload/${hash}`, {
+      headers: request.bearer === undefined ? {} : { authorization: `Bearer ${request.bearer}` },
+      ...(request.signal && { signal: request.signal }),
+    });
+    must(response.body, 'UNAVAILABLE', () => `${response.url}: expected a body, got none`);
+    return response.body;
+  }
+
+  /** `GET` of any other JSON address, checked against its schema. */
+  async json<T>(
+    path: string,
+    schema: z.ZodType<T>,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<T> {
+    const response = await this.#call(path, { signal: withTimeout(options.signal, CALL_TIMEOUT_MS) });
+    return parseAnswer(response, schema);
+  }
+
+  async #call(path: string, init: RequestInit): Promise<Response> {
+    const url = httpUrl(this.coordinator, path);
+    let response: Response;
+    try {
+      response = await fetch(url, { redirect: 'error', ...init });
+    } catch (cause) {
+      throw unreachable(url.href, cause, init.signal);
+    }
+    if (response.ok) return response;
+    throw await refusal(response);
+  }
+}
+
+function withTimeout(signal: AbortSignal | undefined, ms: number): AbortSignal {
+  const timeout = AbortSignal.timeout(ms);
+  return signal ? AbortSignal.any([signal, timeout]) : timeout;
+}
+
+/** What `fetch` throws when there is no answer, in the pool's words. An abort by the caller stays an abort. */
+function unreachable(url: string, error: unknown, signal?: AbortSignal | null): unknown {
+  const timedOut = (error as Error).name === 'TimeoutError';
+  if (signal?.aborted && !timedOut) return error;
+  const cause = (error as { cause?: { code?: string; message?: string } }).cause;
+  const why = timedOut ? 'no answer in time' : (cause?.code ?? cause?.message ?? (error as Error).message);
+  return new PoolError(
+    'UNAVAILABLE',
+    `${url}: the coordinator does not answer (${why})`,
+    { url },
+    { cause: error },
+  );
+}
+
+async function parseAnswer<T>(response: Response, schema: z.ZodType<T>): Promise<T> {
+  const json = await response.json().catch((cause: unknown) => {
+    throw new PoolError('UNAVAILABLE', `${response.url}: expected JSON`, {}, { cause });
+  });
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new PoolError(
+    'PROTOCOL_VERSION',
+    `${response.url}: not the answer this version expects: ${issue?.path.join('.')}: ${issue?.message}`,
+  );
+}
+
+async function refusal(response: Response): Promise<PoolError> {
+  const text = (await response.text().catch(() => '')).slice(0, MAX_ERROR_CHARS);
+  try {
+    const { error } = JSON.parse(text) as { error?: unknown };
+    if (error) return PoolError.fromObject(error);
+  } catch {
+    // not ours: a proxy's page, perhaps
+  }
+  const code = response.status === 404 ? 'NOT_FOUND' : 'UNAVAILABLE';
+  return new PoolError(code, `${response.url}: answered ${response.status} without an error of the pool`);
+}

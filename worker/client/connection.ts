@@ -1,0 +1,261 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import WebSocket from 'ws';
+import { concatBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { digest } from '#shared/crypto/digest.ts';
+import { type KeyPair, sign } from '#shared/crypto/keys.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
+import {
+  type FromWorker,
+  MAX_WORKER_MESSAGE_BYTES,
+  parseMessage,
+  type Role,
+  type ToWorker,
+  toWorkerSchema,
+  WORKER_PROTOCOL_VERSION,
+} from '#shared/protocol/worker.ts';
+import { type Backoff, backoffMs, RECONNECT } from '#worker/client/backoff.ts';
+import { webSocketUrl } from '#worker/client/urls.ts';
+import type { Log } from '#worker/log.ts';
+
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** No frame and no pong from the coordinator for so long: the line is dead, though nobody closed it. */
+const SILENCE_MS = 10_000;
+/** Time for the goodbye to leave and the close to be answered. */
+const GOODBYE_MS = 1_000;
+/** A coordinator that stops reading must not fill this process's memory. */
+const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
+/** Refusals that another attempt will not change. */
+const FINAL: readonly string[] = ['UNAUTHORISED', 'PROTOCOL_VERSION', 'SIGNATURE'];
+
+/** What the worker says of itself when it connects. */
+export interface WorkerDescription {
+  readonly name: string;
+  readonly software: string;
+  readonly roles: readonly Role[];
+  readonly backend: string;
+  readonly threads: number;
+}
+
+/** One accepted connection. */
+export interface Session {
+  readonly networkId: Uint8Array;
+  /** Opens payloads that are not yet on the chain. */
+  readonly bearer: string;
+  /** Address that the pool pays. */
+  readonly address: string;
+}
+
+export type Work = Exclude<ToWorker, { type: 'challenge' | 'welcome' | 'error' }>;
+export type WorkerLoad = Omit<Extract<FromWorker, { type: 'heartbeat' }>, 'type'>;
+
+export interface ConnectionHandlers {
+  connected(session: Session): void;
+  /** Only between `connected` and `disconnected`. */
+  message(message: Work): void;
+  /** Every lease of the session has gone back. */
+  disconnected(): void;
+}
+
+export interface ConnectionOptions {
+  readonly coordinator: string;
+  readonly worker: WorkerDescription;
+  readonly backoff?: Backoff;
+}
+
+export interface ConnectionDependencies {
+  readonly key: KeyPair;
+  readonly handlers: ConnectionHandlers;
+  readonly log: Log;
+  /** Enrolment token; read anew for every attempt. */
+  token(): Promise<string | undefined>;
+  load(): WorkerLoad;
+  random(): number;
+}
+
+/** The worker's one line to the coordinator. PROTOCOL §11. */
+export class WorkerConnection {
+  readonly #options: ConnectionOptions;
+  readonly #deps: ConnectionDependencies;
+  #line: Line | undefined;
+
+  constructor(options: ConnectionOptions, deps: ConnectionDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** False where there is no session: the coordinator has given the lease to another by then. */
+  send(message: FromWorker): boolean {
+    return this.#line?.send(message) ?? false;
+  }
+
+  /**
+   * Connects, and connects again whenever the line breaks. After an abort it says goodbye and resolves.
+   * Rejects where the coordinator refuses this worker for good.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { log, random } = this.#deps;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const { welcomed, error } = await this.#connectOnce(signal);
+      if (signal.aborted) return;
+      if (welcomed) attempt = 0;
+      if (error && FINAL.includes(error.code)) throw error;
+      const waitMs = backoffMs(attempt, this.#options.backoff ?? RECONNECT, random);
+      log.warn(`${error?.message ?? 'the connection ended'}; connecting again`, {
+        inSeconds: Math.round(waitMs / 100) / 10,
+      });
+      await sleep(waitMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  async #connectOnce(signal: AbortSignal): Promise<LineEnd> {
+    const line = new Line(this.#options, this.#deps, await this.#deps.token());
+    this.#line = line;
+    const drain = () => line.goodbye();
+    signal.addEventListener('abort', drain, { once: true });
+    if (signal.aborted) drain();
+    try {
+      return await line.ended;
+    } finally {
+      this.#line = undefined;
+      signal.removeEventListener('abort', drain);
+    }
+  }
+}
+
+interface LineEnd {
+  readonly welcomed: boolean;
+  /** Why it ended, unless both sides said goodbye. */
+  readonly error: PoolError | undefined;
+}
+
+/** One WebSocket from its opening to its end: challenge → hello, proof → welcome → work. */
+class Line {
+  readonly ended: Promise<LineEnd>;
+  readonly #deps: ConnectionDependencies;
+  readonly #worker: WorkerDescription;
+  readonly #token: string | undefined;
+  readonly #socket: WebSocket;
+  #networkId: Uint8Array | undefined;
+  #welcomed = false;
+  #open = false;
+  #error: PoolError | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #heardAt = performance.now();
+
+  constructor(options: ConnectionOptions, deps: ConnectionDependencies, token: string | undefined) {
+    this.#deps = deps;
+    this.#worker = options.worker;
+    this.#token = token;
+    const url = webSocketUrl(options.coordinator, 'ws/worker');
+    this.#socket = new WebSocket(url, {
+      perMessageDeflate: false,
+      maxPayload: MAX_WORKER_MESSAGE_BYTES,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    });
+    this.#socket.on('message', (data, binary) => this.#heard(() => this.#receive(data, binary)));
+    this.#socket.on('pong', () => this.#heard(() => {}));
+    this.#socket.on('error', (error) => {
+      this.#error ??= new PoolError('UNAVAILABLE', `${url}: the coordinator does not answer (${why(error)})`);
+    });
+    this.ended = new Promise((resolve) => this.#socket.on('close', () => resolve(this.#close())));
+  }
+
+  send(message: FromWorker): boolean {
+    if (!this.#open) return false;
+    this.#write(message);
+    return true;
+  }
+
+  /** Says that the leases are free, then closes. */
+  goodbye(): void {
+    if (this.#open) this.#write({ type: 'goodbye' });
+    if (this.#socket.readyState === WebSocket.CONNECTING) this.#socket.terminate();
+    else this.#socket.close(1000);
+    setTimeout(() => this.#socket.terminate(), GOODBYE_MS).unref();
+  }
+
+  #write(message: FromWorker): void {
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#socket.bufferedAmount > MAX_BUFFERED_BYTES) this.#socket.terminate();
+    else this.#socket.send(JSON.stringify(message));
+  }
+
+  #heard(then: () => void): void {
+    this.#heardAt = performance.now();
+    try {
+      then();
+    } catch (error) {
+      this.#error = PoolError.from(error);
+      this.#socket.close(1002);
+    }
+  }
+
+  #receive(data: WebSocket.RawData, binary: boolean): void {
+    if (binary) throw new PoolError('MESSAGE', 'expected text from the coordinator, got a binary message');
+    const message = parseMessage(toWorkerSchema, data.toString());
+    if (message.type === 'challenge') this.#answer(message);
+    else if (message.type === 'welcome') this.#begin(message);
+    else if (message.type === 'error') this.#refused(PoolError.fromObject(message.error));
+    else if (this.#open) this.#deps.handlers.message(message);
+    else throw new PoolError('MESSAGE', `expected a welcome first, got ${message.type}`);
+  }
+
+  #answer(message: Extract<ToWorker, { type: 'challenge' }>): void {
+    if (message.protocol !== WORKER_PROTOCOL_VERSION) {
+      throw new PoolError(
+        'PROTOCOL_VERSION',
+        `the coordinator speaks version ${message.protocol} of the protocol, this worker ${WORKER_PROTOCOL_VERSION}`,
+      );
+    }
+    const { publicKey, secretKey } = this.#deps.key;
+    this.#networkId = fromHex(message.network, 32);
+    this.#write({
+      type: 'hello',
+      protocol: WORKER_PROTOCOL_VERSION,
+      publicKey: toHex(publicKey),
+      ...(this.#token !== undefined && { token: this.#token }),
+      ...this.#worker,
+      roles: [...this.#worker.roles],
+    });
+    const proven = concatBytes(fromHex(message.challenge, 32), publicKey);
+    const signature = sign(digest('challenge', this.#networkId, proven), secretKey);
+    this.#write({ type: 'proof', signature: toHex(signature) });
+  }
+
+  #begin(message: Extract<ToWorker, { type: 'welcome' }>): void {
+    if (!this.#networkId || this.#open)
+      throw new PoolError('MESSAGE', 'a welcome was not expected at this point');
+    this.#welcomed = true;
+    this.#open = true;
+    this.#heartbeat = setInterval(() => this.#beat(), message.heartbeatMs);
+    const { session: bearer, address } = message;
+    this.#deps.handlers.connected({ networkId: this.#networkId, bearer, address });
+  }
+
+  #beat(): void {
+    if (performance.now() - this.#heardAt > SILENCE_MS) {
+      this.#error ??= new PoolError('UNAVAILABLE', `nothing heard from the coordinator for ${SILENCE_MS} ms`);
+      this.#socket.terminate();
+      return;
+    }
+    this.#write({ type: 'heartbeat', ...this.#deps.load() });
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.ping();
+  }
+
+  /** Before the welcome it is the reason why there is none; afterwards it is about one message. */
+  #refused(error: PoolError): void {
+    if (!this.#open || error.code === 'UNAUTHORISED') this.#error = error;
+    else this.#deps.log.warn(`the coordinator refuses: ${error.message}`, { code: error.code });
+  }
+
+  #close(): LineEnd {
+    clearInterval(this.#heartbeat);
+    if (this.#open) this.#deps.handlers.disconnected();
+    this.#open = false;
+    return { welcomed: this.#welcomed, error: this.#error };
+  }
+}
+
+function why(error: Error): string {
+  return (error as NodeJS.ErrnoException).code ?? error.message;
+}

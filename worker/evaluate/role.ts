@@ -1,0 +1,156 @@
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { type KeyPair, sign } from '#shared/crypto/keys.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
+import { attestationDigest } from '#shared/protocol/attestation.ts';
+import type { FromWorker, ToWorker } from '#shared/protocol/worker.ts';
+import type { Session, Work } from '#worker/client/connection.ts';
+import type { EvaluationOutcome, Evaluator } from '#worker/evaluate/evaluator.ts';
+import type { Log } from '#worker/log.ts';
+import { RateMeter } from '#worker/rate-meter.ts';
+import type { Send, WorkRole } from '#worker/runner.ts';
+
+type Lease = Extract<ToWorker, { type: 'evaluate' }>;
+
+const PROGRESS_MS = 1_000;
+
+export interface EvaluateRoleDependencies {
+  readonly evaluator: Pick<Evaluator, 'evaluate'>;
+  readonly key: KeyPair;
+  readonly send: Send;
+  readonly log: Log;
+  readonly now: () => number;
+  /** Runs a computation with everything less urgent held back. */
+  during<T>(compute: () => Promise<T>): Promise<T>;
+  /** Ends the evaluation process. */
+  close(): Promise<void>;
+}
+
+/** Evaluates submissions, one at a time, and signs what it found. PROTOCOL §8. */
+export class EvaluateRole implements WorkRole {
+  readonly #deps: EvaluateRoleDependencies;
+  readonly #tokens: RateMeter;
+  #session: Session | undefined;
+  #held: { lease: string; abort: AbortController } | undefined;
+
+  constructor(deps: EvaluateRoleDependencies) {
+    this.#deps = deps;
+    this.#tokens = new RateMeter(deps.now);
+  }
+
+  get tokensPerSecond(): number {
+    return this.#tokens.perSecond();
+  }
+
+  connected(session: Session): void {
+    this.#session = session;
+    this.#deps.send({ type: 'ready', role: 'evaluate' });
+  }
+
+  message(message: Work): void {
+    if (message.type === 'evaluate') void this.#run(message);
+    if (message.type === 'cancel' && message.id === this.#held?.lease) this.#held.abort.abort();
+  }
+
+  disconnected(): void {
+    this.#session = undefined;
+    this.#held?.abort.abort();
+    this.#held = undefined;
+  }
+
+  async close(): Promise<void> {
+    this.disconnected();
+    await this.#deps.close();
+  }
+
+  async #run(lease: Lease): Promise<void> {
+    const session = this.#session;
+    if (!session) return;
+    if (this.#held) {
+      this.#deps.send(failed(lease, new PoolError('TOO_MANY_REQUESTS', 'one evaluation at a time')));
+      return;
+    }
+    const held = { lease: lease.lease, abort: new AbortController() };
+    this.#held = held;
+    const answer = await this.#evaluate(lease, session, held.abort.signal);
+    if (session !== this.#session) return; // the lease went back with the line
+    this.#held = undefined;
+    if (!held.abort.signal.aborted) this.#deps.send(answer);
+    this.#deps.send({ type: 'ready', role: 'evaluate' });
+  }
+
+  async #evaluate(lease: Lease, session: Session, signal: AbortSignal): Promise<FromWorker> {
+    const { evaluator, log, during } = this.#deps;
+    try {
+      const job = { ...lease, bearer: session.bearer };
+      const outcome = await during(() => evaluator.evaluate(job, signal, this.#progress(lease.lease)));
+      this.#tokens.add(outcome.tokens);
+      log.info('evaluated', describe(lease, outcome));
+      return this.#attest(lease, session, outcome);
+    } catch (cause) {
+      const error = PoolError.from(cause);
+      if (!signal.aborted) log.warn('an evaluation failed', { code: error.code, why: reason(cause) });
+      return failed(lease, error);
+    }
+  }
+
+  #attest(lease: Lease, { networkId }: Session, outcome: EvaluationOutcome): FromWorker {
+    const { windows } = lease;
+    const target = {
+      submission: fromHex(lease.submission, 32),
+      head: fromHex(lease.head, 32),
+      baseRoot: fromHex(lease.model.root, 32),
+      candidateRoot: fromHex(lease.candidateRoot, 32),
+      windows,
+    };
+    // A loss that is not finite is signed as null: such a result can be attested, though never certified.
+    const losses = { base: [...outcome.base] as number[], candidate: [...outcome.candidate] as number[] };
+    const signature = sign(attestationDigest(networkId, target, losses), this.#deps.key.secretKey);
+    return {
+      type: 'evaluated',
+      lease: lease.lease,
+      base: [...outcome.base],
+      candidate: [...outcome.candidate],
+      signature: toHex(signature),
+      ms: outcome.ms,
+      tokens: outcome.tokens,
+    };
+  }
+
+  #progress(lease: string): (done: number, total: number) => void {
+    const { now, send } = this.#deps;
+    let toldAt = now();
+    return (done, total) => {
+      if (now() - toldAt < PROGRESS_MS) return;
+      toldAt = now();
+      send({ type: 'progress', lease, done, total });
+    };
+  }
+}
+
+function failed({ lease }: Lease, error: PoolError): FromWorker {
+  return { type: 'failed', lease, error: error.toObject() };
+}
+
+/** An unexpected error's own text, for our log only. */
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function describe(lease: Lease, outcome: EvaluationOutcome) {
+  return {
+    submission: lease.changed.length === 0 ? 'head' : lease.submission.slice(0, 12),
+    windows: lease.windows.length,
+    baseNats: mean(outcome.base),
+    candidateNats: mean(outcome.candidate),
+    ms: Math.round(outcome.ms),
+  };
+}
+
+function mean(losses: readonly (number | null)[]): number | string {
+  let sum = 0;
+  for (const loss of losses) {
+    if (loss === null) return 'not finite';
+    sum += loss;
+  }
+  return Math.round((sum / Math.max(1, losses.length)) * 1e-2) / 1e4;
+}

@@ -1,0 +1,15 @@
+import { ApiClient } from '#worker/client/api-client.ts';
+import { PayloadCache } from '#worker/client/payload-cache.ts';
+
+/** What a computing process is told when it starts. */
+export interface ChildSetting {
+  readonly coordinator: string;
+  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
+}
+
+export function openPayloads(setting: ChildSetting): Promise<PayloadCache> {
+  const options = { dir: setting.cacheDir, maxBytes: setting.cacheBytes, now: Date.now };
+  return PayloadCache.open(options, new ApiClient(setting.coordinator));
+}
