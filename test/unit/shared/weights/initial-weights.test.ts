@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { initialWeights } from '#shared/weights/initial-weights.ts';
+import { tensorShapes } from '#shared/weights/model-config.ts';
+import { below, seededUniform, shuffled } from '#shared/weights/random.ts';
+import { smallConfig } from '#test/helpers/tensors.ts';
+
+const config = smallConfig({ n_embd: 96, n_layer: 2 });
+
+describe('initialWeights', () => {
+  it('makes GPT-2’s spread of weights', () => {
+    const weights = initialWeights(config, 1);
+    assert.deepEqual([...weights.keys()], [...tensorShapes(config).keys()]);
+    assert.ok(weights.get('transformer.ln_f.weight')!.every((x) => x === 1));
+    assert.ok(weights.get('transformer.h.0.attn.c_attn.bias')!.every((x) => x === 0));
+    const expected = { 'attn.c_attn.weight': 0.02, 'attn.c_proj.weight': 0.01, 'mlp.c_proj.weight': 0.01 };
+    for (const [name, sd] of Object.entries(expected)) {
+      const values = weights.get(`transformer.h.1.${name}`)!;
+      const measured = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
+      assert.ok(Math.abs(measured / sd - 1) < 0.05, `${name}: ${measured}`);
+    }
+  });
+
+  it('makes the same bytes on every machine', () => {
+    const hash = createHash('sha256');
+    for (const values of initialWeights(config, 1).values()) hash.update(new Uint8Array(values.buffer));
+    assert.equal(hash.digest('hex'), 'd49dee921e07cc31daaeed36c0f54a2ce76ad0110a69e3c55cdaac877a06081a');
+    assert.notDeepEqual(initialWeights(config, 2), initialWeights(config, 1));
+  });
+});
+
+describe('seededUniform', () => {
+  it('fills [0, 1) evenly and without runs', () => {
+    const uniform = seededUniform(2 ** 40 + 1);
+    const bins = new Array<number>(16).fill(0);
+    let product = 0;
+    let last = uniform();
+    for (let i = 0; i < 16_000; i++) {
+      const next = uniform();
+      assert.ok(next >= 0 && next < 1);
+      bins[Math.floor(next * 16)]!++;
+      product += (next - 0.5) * (last - 0.5);
+      last = next;
+    }
+    // Five standard deviations of a bin's count, and of the correlation of neighbours.
+    for (const count of bins) assert.ok(Math.abs(count - 1000) < 5 * Math.sqrt(1000), `${bins}`);
+    assert.ok(Math.abs(product / 16_000) < (5 * (1 / 12)) / Math.sqrt(16_000));
+  });
+
+  it('shuffles every number once', () => {
+    const order = shuffled(seededUniform(3), 50);
+    assert.notDeepEqual(
+      [...order],
+      [...order].sort((a, b) => a - b),
+    );
+    assert.deepEqual(
+      [...order].sort((a, b) => a - b),
+      Array.from({ length: 50 }, (_, i) => i),
+    );
+    assert.deepEqual([below(() => 0, 7), below(() => 1 - 2 ** -32, 7)], [0, 6]);
+  });
+});
