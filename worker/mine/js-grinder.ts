@@ -8,6 +8,7 @@ import {
   type GrindResult,
   NONCE_OFFSET,
 } from '#worker/mine/grinder.ts';
+import { Turns } from '#worker/mine/turns.ts';
 
 /** About 5 ms of hashing between two looks at the signal. */
 const SLICE = 2048n;
@@ -25,12 +26,15 @@ class JsGrinder implements Grinder {
   #closed = false;
   #paused = false;
   #wake: () => void = () => {};
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
 
-  grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
-    const result = this.#tail.then(() => this.#run(job, signal));
-    this.#tail = result.catch(() => {});
-    return result;
+  async grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
+    checkJob(job);
+    const began = performance.now();
+    return this.#turns.run(signal, async () => {
+      const found = await this.#run(job, signal);
+      return { ...found, ms: performance.now() - began };
+    });
   }
 
   pause(): void {
@@ -45,12 +49,10 @@ class JsGrinder implements Grinder {
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake();
-    await this.#tail;
+    await this.#turns.idle();
   }
 
-  async #run(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
-    checkJob(job);
-    const began = performance.now();
+  async #run(job: GrindJob, signal: AbortSignal): Promise<Omit<GrindResult, 'ms'>> {
     const header = Uint8Array.from(job.header);
     const end = job.start + job.count;
     let at = job.start;
@@ -61,7 +63,7 @@ class JsGrinder implements Grinder {
       at = nonce === null ? stop : nonce + 1n;
       await nextTurn();
     }
-    return { nonce, hashes: at - job.start, ms: performance.now() - began };
+    return { nonce, hashes: at - job.start };
   }
 
   /** Waits while paused. False when the job is to end. */

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { checkJob, type Grinder, type GrindJob, type GrindResult } from '#worker/mine/grinder.ts';
+import { Turns } from '#worker/mine/turns.ts';
 
 export interface WasmGrinderOptions {
   /** Hashing threads, 1 to 256: one per core that may be used. */
@@ -53,7 +54,7 @@ class WasmGrinder implements Grinder {
   readonly #ready: Promise<unknown>;
   readonly #flags: Int32Array;
   readonly #offsets: BigUint64Array;
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   #failure: PoolError | null = null;
   #closed = false;
 
@@ -78,20 +79,11 @@ class WasmGrinder implements Grinder {
   async grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
     checkJob(job);
     const began = performance.now();
-    const turn = this.#tail;
-    let done = (): void => {};
-    const ours = new Promise<void>((resolve) => {
-      done = resolve;
-    });
-    this.#tail = turn.then(() => ours);
-    try {
-      await unlessAborted(turn, signal);
+    return this.#turns.run(signal, async () => {
       const ended = signal.aborted || this.#closed;
       const found = ended ? { nonce: null, hashes: 0n } : await this.#run(job, signal);
       return { ...found, ms: performance.now() - began };
-    } finally {
-      done();
-    }
+    });
   }
 
   pause(): void {
@@ -106,7 +98,7 @@ class WasmGrinder implements Grinder {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancel();
-    await this.#tail;
+    await this.#turns.idle();
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
@@ -163,18 +155,6 @@ function report(worker: Worker): Promise<Report> {
     worker.once('message', (message: Report) => {
       worker.off('exit', ended);
       resolve(message);
-    });
-  });
-}
-
-/** Resolves when `turn` does, or earlier on abort. */
-function unlessAborted(turn: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', resolve, { once: true });
-    void turn.then(() => {
-      signal.removeEventListener('abort', resolve);
-      resolve(undefined);
     });
   });
 }
