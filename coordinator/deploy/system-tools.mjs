@@ -74,7 +74,7 @@ async function install(name, { manager, sudo }) {
   if (wanted === undefined) return `${manager} has no package for it`;
   const [program, ...args] = [...sudo, ...INSTALL[manager]([wanted])];
   try {
-    await step(`${name}, by ${manager}`, () => run(program, args));
+    await step(`${name}, by ${manager}`, async () => void (await run(program, args)));
   } catch (error) {
     return error.message;
   }
