@@ -22,11 +22,11 @@ import {
   type ChainPosition,
   positionOf,
 } from '#shared/block/verify-block.ts';
-import { u64be, ZERO_32 } from '#shared/crypto/bytes.ts';
-import { digest } from '#shared/crypto/digest.ts';
+import { ZERO_32 } from '#shared/crypto/bytes.ts';
 import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import { merkleRoot } from '#shared/crypto/merkle.ts';
 import { UNIT } from '#shared/money.ts';
+import { genesisSalt } from '#shared/pol/salts.ts';
 import { bitsFromTarget, meetsTarget, targetFromBits } from '#shared/pow/target.ts';
 import { signPayload } from '#shared/protocol/submission.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
@@ -44,10 +44,6 @@ export interface GenesisOptions {
 const DEV_BITS = bitsFromTarget((1n << 238n) - 1n);
 /** 2026-01-01T00:00:00Z, so that the development network is the same everywhere. */
 export const DEV_TIMESTAMP_MS = 1_767_225_600_000;
-/** The next head's salt at genesis is known to everybody: no secret exists yet. PROTOCOL §8. */
-export const genesisSalt = (networkId: Uint8Array): Uint8Array =>
-  digest('salt', networkId, ZERO_32, u64be(0));
-
 export interface Genesis {
   readonly meta: Block;
   readonly metaPayload: Uint8Array;

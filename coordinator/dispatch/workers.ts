@@ -1,0 +1,102 @@
+import { timingSafeEqual } from 'node:crypto';
+import type { LeaseRole, WorkerSession } from '#coordinator/dispatch/worker-session.ts';
+import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
+import { type KV, put } from '#coordinator/store/kv.ts';
+import type { WorkerView } from '#shared/api/schemas.ts';
+import { type CborValue, encodeCbor } from '#shared/block/cbor.ts';
+import { toHex } from '#shared/crypto/bytes.ts';
+import { must } from '#shared/errors/pool-error.ts';
+import type { FromWorker, Role } from '#shared/protocol/worker.ts';
+
+/** What a stage does with the messages and the loss of workers; each takes only what concerns it. */
+export interface WorkerListener {
+  onReady?(session: WorkerSession, role: LeaseRole): void;
+  onMessage?(session: WorkerSession, message: FromWorker): void;
+  onJoin?(session: WorkerSession): void;
+  onLost?(session: WorkerSession): void;
+}
+
+/** The workers that are attached now, and the keys that may attach. */
+export class Workers {
+  readonly #kv: KV;
+  readonly #token: string;
+  /** Public key (hex) → session: one per key. */
+  readonly #sessions = new Map<string, WorkerSession>();
+  /** The last view of those that left since the start. */
+  readonly #gone = new Map<string, WorkerView>();
+  readonly #listeners: WorkerListener[] = [];
+
+  constructor(kv: KV, token: string) {
+    this.#kv = kv;
+    this.#token = token;
+  }
+
+  listen(listener: WorkerListener): void {
+    this.#listeners.push(listener);
+  }
+
+  /** UNAUTHORISED unless the key is enrolled, or the token enrols it now. */
+  async authorise(
+    publicKey: Uint8Array,
+    enrolment: { token?: string | undefined; name: string; at: number },
+  ): Promise<void> {
+    const key = bucketKey(BUCKET.worker, publicKey);
+    if (await this.#kv.get(key)) return;
+    const given = Buffer.from(enrolment.token ?? '');
+    const wanted = Buffer.from(this.#token);
+    must(
+      given.length === wanted.length && timingSafeEqual(given, wanted),
+      'UNAUTHORISED',
+      'this worker key is not enrolled: expected the enrolment token of the pool',
+    );
+    const record: CborValue = { v: 1, name: enrolment.name, at: enrolment.at };
+    await this.#kv.batch([put(key, encodeCbor(record))], { durable: true });
+  }
+
+  join(session: WorkerSession): void {
+    const id = toHex(session.publicKey);
+    const before = this.#sessions.get(id);
+    if (before) {
+      this.leave(before);
+      before.close(4409, 'the same key connected again');
+    }
+    this.#sessions.set(id, session);
+    this.#gone.delete(id);
+    for (const listener of this.#listeners) listener.onJoin?.(session);
+  }
+
+  /** Idempotent. */
+  leave(session: WorkerSession): void {
+    const id = toHex(session.publicKey);
+    if (this.#sessions.get(id) !== session) return;
+    this.#sessions.delete(id);
+    this.#gone.set(id, { ...session.view(false), hashes_per_second: 0, tokens_per_second: 0 });
+    for (const listener of this.#listeners) listener.onLost?.(session);
+  }
+
+  deliver(session: WorkerSession, message: FromWorker): void {
+    if (message.type === 'ready') {
+      must(session.has(message.role), 'MESSAGE', `the worker did not announce the role ${message.role}`);
+      session.ready[message.role] += 1;
+      for (const listener of this.#listeners) listener.onReady?.(session, message.role);
+      return;
+    }
+    for (const listener of this.#listeners) listener.onMessage?.(session, message);
+  }
+
+  sessions(): WorkerSession[] {
+    return [...this.#sessions.values()];
+  }
+
+  withRole(role: Role): WorkerSession[] {
+    return this.sessions().filter((session) => session.has(role));
+  }
+
+  isBearer(token: string): boolean {
+    return this.sessions().some((session) => session.bearer === token);
+  }
+
+  views(): WorkerView[] {
+    return [...this.sessions().map((session) => session.view(true)), ...this.#gone.values()];
+  }
+}
