@@ -4,11 +4,11 @@ import { build } from '#worker/mine/build.mjs';
 import { type Grinder, HEADER_BYTES, NONCE_OFFSET } from '#worker/mine/grinder.ts';
 import { createWasmGrinder } from '#worker/mine/wasm-grinder.ts';
 
-const ROUNDS = 7;
-const ONE_SHOTS = 60_000;
+const ROUNDS = 15;
+const ONE_SHOTS = 20_000;
 const BULK_BYTES = 1 << 22;
 const SHA256_BLOCK_BYTES = 64;
-const NONCES_PER_THREAD = 3_000_000n;
+const NONCES_PER_THREAD = 2_000_000n;
 const UNIT = 'M/s';
 
 const header = Uint8Array.from({ length: HEADER_BYTES }, (_, i) => (i * 7 + 1) & 0xff);
