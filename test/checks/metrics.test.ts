@@ -7,9 +7,9 @@ import {
   dashboardPanels,
   type Panel,
   PROMETHEUS_CONFIG,
-  repositoryFile,
 } from '#test/helpers/grafana.ts';
 import { metricSources } from '#test/helpers/metric-sources.ts';
+import { repositoryFile } from '#test/helpers/repository.ts';
 
 const METRIC = /\b(?:aiblock|process|nodejs)_[a-z0-9_]+\b/g;
 const GRID_COLUMNS = 24;

@@ -1,5 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { repositoryFile } from '#test/helpers/repository.ts';
 
 export interface Panel {
   readonly id: number;
@@ -11,12 +10,6 @@ export interface Panel {
   readonly fieldConfig?: { readonly defaults: { readonly unit?: string } };
   readonly targets?: readonly { readonly refId: string; readonly expr: string }[];
 }
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
-export const repositoryPath = (path: string): string => ROOT + path;
-/** A file of the repository, as text. */
-export const repositoryFile = (path: string): Promise<string> => readFile(repositoryPath(path), 'utf8');
 
 export const PROMETHEUS_CONFIG = 'grafana/prometheus/prometheus.yml';
 export const ALERTS = 'grafana/prometheus/alerts.yml';

@@ -5,7 +5,8 @@ import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ALERTS, PROMETHEUS_CONFIG, repositoryFile, repositoryPath } from '#test/helpers/grafana.ts';
+import { ALERTS, PROMETHEUS_CONFIG } from '#test/helpers/grafana.ts';
+import { repositoryFile, repositoryPath } from '#test/helpers/repository.ts';
 
 /** How long a test waits for what must come. */
 const PATIENCE_MS = 20_000;

@@ -5,9 +5,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
-import { dashboardPanels, PROMETHEUS_CONFIG, repositoryPath } from '#test/helpers/grafana.ts';
+import { dashboardPanels, PROMETHEUS_CONFIG } from '#test/helpers/grafana.ts';
 import { metricSources } from '#test/helpers/metric-sources.ts';
 import { type Prometheus, prometheusMissing, startPrometheus } from '#test/helpers/prometheus.ts';
+import { repositoryPath } from '#test/helpers/repository.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 
 /** Several scrapes fit into it. */
