@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { checkRedis, fieldOf, withRedis } from '#coordinator/queue/redis-connection.ts';
 import { type RedisServer, startRedis } from '#coordinator/queue/redis-server.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
+import { skipWithout } from '#test/helpers/tools.ts';
 
 const root = await tempDir();
 const messages: string[] = [];
@@ -37,7 +38,9 @@ async function eventually<T>(what: () => Promise<T>): Promise<T> {
   }
 }
 
-describe('a private redis-server', () => {
+const skip = skipWithout('redis-server');
+
+describe('a private redis-server', { skip }, () => {
   it('keeps what it holds from one start to the next, on a socket only', async () => {
     const first = await startRedis({ dataDir: folder('a'), logger });
     await checkRedis(first.connection, logger);
@@ -125,7 +128,7 @@ describe('a private redis-server', () => {
   });
 });
 
-describe('an external Redis', () => {
+describe('an external Redis', { skip }, () => {
   let port = 0;
   let child: ReturnType<typeof spawn>;
 
