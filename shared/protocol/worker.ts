@@ -78,6 +78,8 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     /** The lowest nonce of the range that meets the target, or null when it is exhausted. */
     nonce: u64.nullable(),
     hashes: u64,
+    /** Time spent grinding, milliseconds. */
+    ms: z.number().nonnegative(),
   }),
   z.strictObject({ type: z.literal('chat-token'), chat: id, text: z.string().max(10_000) }),
   z.strictObject({

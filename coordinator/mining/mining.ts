@@ -1,0 +1,53 @@
+import type { Chain } from '#coordinator/chain/chain.ts';
+import type { Salts } from '#coordinator/chain/salts.ts';
+import { bodiesOf, headerOf } from '#coordinator/mining/template.ts';
+import type { WorkBoard } from '#coordinator/mining/work-board.ts';
+import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
+import type { JournalHead, Move } from '#shared/block/journal.ts';
+import { type Block, blockFromBytes, positionOf } from '#shared/block/verify-block.ts';
+
+/** One solved header: who found it, for the credit. */
+export interface Finder {
+  readonly worker: Uint8Array;
+  readonly address: string;
+}
+
+export interface MinedSubmission {
+  readonly record: SubmissionRecord;
+  readonly blocks: readonly Block[];
+  readonly finders: readonly Finder[];
+  readonly rewards: readonly Move[];
+  /** Time in which nonces were sought. */
+  readonly hashingMs: number;
+}
+
+/** The mining stage: one header per changed tensor, each on the one before, solved by the workers. */
+export class MiningStage {
+  readonly #parts: { chain: Chain; salts: Salts; board: WorkBoard; now: () => number };
+
+  constructor(parts: { chain: Chain; salts: Salts; board: WorkBoard; now: () => number }) {
+    this.#parts = parts;
+  }
+
+  async mine(
+    record: SubmissionRecord,
+    plan: { journal: JournalHead; rewards: readonly Move[] },
+    signal: AbortSignal,
+  ): Promise<MinedSubmission> {
+    const { chain, salts, board, now } = this.#parts;
+    const blocks: Block[] = [];
+    const finders: Finder[] = [];
+    let hashingMs = 0;
+    let previous = chain.sealed.position;
+    for (const { body, tensor } of bodiesOf({ chain, salts, record, ...plan })) {
+      const header = headerOf(chain, previous, { body, record, tensor, nowMs: now() });
+      const solution = await board.solve(header, chain.meta.manifest.pow.bits, signal);
+      hashingMs += solution.ms;
+      const block = blockFromBytes(solution.header, body);
+      blocks.push(block);
+      finders.push({ worker: solution.session.publicKey, address: solution.session.address });
+      previous = positionOf(block);
+    }
+    return { record, blocks, finders, rewards: plan.rewards, hashingMs };
+  }
+}

@@ -1,0 +1,186 @@
+import type { Chain } from '#coordinator/chain/chain.ts';
+import type { CommitStage } from '#coordinator/commit/commit.ts';
+import type { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
+import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import type { MiningStage } from '#coordinator/mining/mining.ts';
+import type { PayoutStage } from '#coordinator/payout/payout.ts';
+import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
+import type { Intake, Upload } from '#coordinator/submission/intake.ts';
+import type { Spool } from '#coordinator/submission/spool.ts';
+import { equalBytes } from '#shared/crypto/bytes.ts';
+import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
+
+export interface PipelineStages {
+  readonly intake: Intake;
+  readonly evaluation: EvaluationStage;
+  readonly mining: MiningStage;
+  readonly commit: CommitStage;
+  readonly payout: PayoutStage;
+}
+
+export interface PipelineState {
+  readonly chain: Chain;
+  readonly ledger: Ledger;
+  readonly submissions: Submissions;
+  readonly spool: Spool;
+}
+
+export interface CommitReport {
+  readonly record: SubmissionRecord;
+  readonly blocks: number;
+  readonly commitMs: number;
+  /** From the start of mining to the commit, without the search for nonces. */
+  readonly overheadMs: number;
+  readonly rewards: readonly { kind: string; amount: bigint }[];
+}
+
+export interface PipelineEvents {
+  onCommitted(report: CommitReport): void;
+  onFault(message: string, error: unknown): void;
+}
+
+/** After a fault of ours, the same submission is tried again this much later. */
+const RETRY_MS = 2_000;
+
+/**
+ * The stages in order: received → queued → evaluating → evaluated → mining → mined → committed → paid. One submission
+ * mines at a time, since each builds on the head; evaluations run ahead and are judged again when the head moves.
+ */
+export class Pipeline {
+  readonly #stages: PipelineStages;
+  readonly #state: PipelineState;
+  readonly #events: PipelineEvents;
+  readonly #closing = new AbortController();
+  #mining: Promise<void> | undefined;
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(stages: PipelineStages, state: PipelineState, events: PipelineEvents) {
+    this.#stages = stages;
+    this.#state = state;
+    this.#events = events;
+  }
+
+  /** Takes up what was pending when the coordinator last stopped, however it stopped. */
+  async start(): Promise<void> {
+    for (const record of this.#state.submissions.pending()) await this.#resume(record);
+    this.#stages.evaluation.start();
+    if (!(await this.#headIsMeasured())) await this.#stages.evaluation.measureHead();
+    this.mineNext();
+  }
+
+  /** Stops between two blocks; what is mined so far is mined again at the next start. */
+  async close(): Promise<void> {
+    this.#closing.abort(new PoolError('UNAVAILABLE', 'the coordinator stops'));
+    clearTimeout(this.#retry);
+    await this.#mining;
+    await this.#stages.evaluation.close();
+  }
+
+  /** Receives an upload; when this resolves, it is durable and on its way. */
+  async submit(upload: Upload): Promise<{ record: SubmissionRecord; isNew: boolean }> {
+    const received = await this.#stages.intake.receive(upload);
+    if (received.isNew) await this.#enqueue(received.record);
+    return received;
+  }
+
+  /** To be called when a submission passed the gate, and when the head moved. */
+  mineNext(): void {
+    if (this.#mining || this.#closing.signal.aborted) return;
+    const next = this.#state.submissions.pending().find((record) => record.state === 'evaluated');
+    if (!next) return;
+    this.#mining = this.#mineAndCommit(next)
+      .catch((error) => this.#failed(next, error))
+      .finally(() => {
+        this.#mining = undefined;
+        if (!this.#retry) this.mineNext();
+      });
+  }
+
+  async #mineAndCommit(record: SubmissionRecord): Promise<void> {
+    const { submissions, ledger, spool, chain } = this.#state;
+    if (!this.#isCurrent(record)) return this.#judgeAgain(record);
+    await submissions.move(record.id, 'mining');
+    const startedMs = performance.now();
+    const plan = { journal: ledger.journal, rewards: await this.#stages.payout.plan(record) };
+    const mined = await this.#stages.mining.mine(record, plan, this.#closing.signal);
+    await submissions.move(record.id, 'mined');
+    const minedMs = performance.now();
+    await this.#stages.commit.commit(mined);
+    const endMs = performance.now();
+    this.#events.onCommitted({
+      record: (await submissions.get(record.id)) as SubmissionRecord,
+      blocks: mined.blocks.length,
+      commitMs: endMs - minedMs,
+      overheadMs: Math.max(0, endMs - startedMs - mined.hashingMs),
+      rewards: mined.rewards,
+    });
+    await spool.drop(record.id);
+    for (const waiting of submissions.pending())
+      if (
+        waiting.state === 'evaluated' &&
+        !equalBytes(chain.sealed.position.hash, waiting.verdict?.head ?? record.id)
+      )
+        await this.#judgeAgain(waiting);
+    await this.#stages.evaluation.measureHead();
+  }
+
+  #isCurrent(record: SubmissionRecord): boolean {
+    return (
+      record.verdict !== undefined && equalBytes(record.verdict.head, this.#state.chain.sealed.position.hash)
+    );
+  }
+
+  /** A submission that was evaluated on an older head goes back to the queue, unless its weights are already here. */
+  async #judgeAgain(record: SubmissionRecord): Promise<void> {
+    for (const { name, payloadHash } of record.tensors)
+      if ((await this.#state.chain.payloadHeight(payloadHash)) !== undefined)
+        return this.#reject(
+          record,
+          new PoolError('PAYLOAD_KNOWN', `${name}: these bytes are on the chain meanwhile`),
+        );
+    await this.#stages.evaluation.enqueue(record);
+  }
+
+  async #reject(record: SubmissionRecord, error: PoolError): Promise<void> {
+    await this.#state.submissions.move(record.id, 'rejected', { error: error.toObject() as never });
+  }
+
+  /** Our own faults are tried again later; what is wrong with the submission itself ends it. */
+  async #failed(record: SubmissionRecord, error: unknown): Promise<void> {
+    const { submissions } = this.#state;
+    const now = await submissions.get(record.id);
+    if (this.#closing.signal.aborted || !now || now.state === 'rejected' || now.state === 'paid') return;
+    this.#events.onFault('a submission could not be mined or committed', error);
+    if (error instanceof PoolError && ERRORS[error.code as ErrorCode][0] < 500) {
+      await this.#reject(now, error);
+      return;
+    }
+    if (now.state !== 'evaluated') await submissions.move(record.id, 'evaluated');
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.mineNext();
+    }, RETRY_MS);
+  }
+
+  async #resume(record: SubmissionRecord): Promise<void> {
+    const { submissions } = this.#state;
+    if (record.state === 'mining' || record.state === 'mined') await submissions.move(record.id, 'evaluated');
+    else if (record.state === 'evaluating') await this.#enqueue(await submissions.move(record.id, 'queued'));
+    else if (record.state === 'received' || record.state === 'queued') await this.#enqueue(record);
+  }
+
+  /** A Redis that is away is no reason to refuse: the submission is durable, and queued as soon as it is back. */
+  async #enqueue(record: SubmissionRecord): Promise<void> {
+    try {
+      await this.#stages.evaluation.enqueue(record);
+    } catch (error) {
+      this.#events.onFault('a submission could not be queued yet', error);
+    }
+  }
+
+  async #headIsMeasured(): Promise<boolean> {
+    const losses = await this.#state.chain.losses();
+    return losses.at(-1)?.height === this.#state.chain.height('B');
+  }
+}
