@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,16 +7,10 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ALERTS, PROMETHEUS_CONFIG } from '#test/helpers/grafana.ts';
 import { repositoryFile, repositoryPath } from '#test/helpers/repository.ts';
+import { toolPath } from '#test/helpers/tools.ts';
 
 /** How long a test waits for what must come. */
 const PATIENCE_MS = 20_000;
-
-/** False, or why the tests that need a real Prometheus are skipped. */
-export const prometheusMissing: string | false = ['prometheus', 'promtool'].every(
-  (name) => spawnSync(name, ['--version']).status === 0,
-)
-  ? false
-  : 'prometheus and promtool are not on the PATH';
 
 export interface Series {
   readonly metric: Readonly<Record<string, string>>;
@@ -47,8 +41,10 @@ export interface Prometheus {
  */
 export async function startPrometheus(target: string, dir: string): Promise<Prometheus> {
   const config = await writeConfig(target, dir);
+  const program = toolPath('prometheus');
+  assert.ok(program);
   const child = spawn(
-    'prometheus',
+    program,
     [
       `--config.file=${config}`,
       `--storage.tsdb.path=${join(dir, 'tsdb')}`,

@@ -7,9 +7,10 @@ import { after, before, describe, it } from 'node:test';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
 import { dashboardPanels, PROMETHEUS_CONFIG } from '#test/helpers/grafana.ts';
 import { metricSources } from '#test/helpers/metric-sources.ts';
-import { type Prometheus, prometheusMissing, startPrometheus } from '#test/helpers/prometheus.ts';
+import { type Prometheus, startPrometheus } from '#test/helpers/prometheus.ts';
 import { repositoryPath } from '#test/helpers/repository.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
+import { skipWithout } from '#test/helpers/tools.ts';
 
 /** Several scrapes fit into it. */
 const RATE_INTERVAL = '4s';
@@ -46,7 +47,7 @@ async function serveBusyMetrics(): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe('monitoring', { skip: prometheusMissing }, () => {
+describe('monitoring', { skip: skipWithout('prometheus') }, () => {
   let prometheus: Prometheus;
 
   before(async () => {
