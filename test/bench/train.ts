@@ -181,8 +181,8 @@ function registerSegmentSum(): void {
     kernelName: 'UnsortedSegmentSum',
     backendName: 'wasm',
     kernelFunc: ({ inputs, attrs }) => {
-      const x = inputs['x'] as tf.Tensor2D;
-      const segmentIds = inputs['segmentIds'] as tf.Tensor1D;
+      const x = inputs.x as tf.Tensor2D;
+      const segmentIds = inputs.segmentIds as tf.Tensor1D;
       const rows = (attrs as unknown as { numSegments: number }).numSegments;
       return tf.tidy(() => tf.scatterND(segmentIds.expandDims(1), x, [rows, x.shape[1]]));
     },

@@ -1,0 +1,2 @@
+/** Compiles the kernels where their sources changed; returns true if it did. */
+export function buildKernels(): Promise<boolean>;
