@@ -1,31 +1,33 @@
-/** Long enough to hold several results, short enough to show a change. */
-const WINDOW_MS = 10_000;
-
-/** How much was done per second over the last ten seconds. */
+/** How much is done per second of work, over the last while; 0 where nothing was done in it. */
 export class RateMeter {
   readonly #now: () => number;
-  readonly #done: { at: number; amount: number }[] = [];
-  readonly #since: number;
+  readonly #windowMs: number;
+  readonly #done: { at: number; amount: number; ms: number }[] = [];
 
-  constructor(now: () => number) {
+  constructor(now: () => number, windowMs: number) {
     this.#now = now;
-    this.#since = now();
+    this.#windowMs = windowMs;
   }
 
-  add(amount: number): void {
-    this.#done.push({ at: this.#now(), amount });
+  /** `ms`: the time that was spent on it. */
+  add(amount: number, ms: number): void {
+    this.#done.push({ at: this.#now(), amount, ms });
     this.#forget();
   }
 
   perSecond(): number {
     this.#forget();
-    const overMs = Math.min(WINDOW_MS, this.#now() - this.#since);
-    const sum = this.#done.reduce((total, { amount }) => total + amount, 0);
-    return overMs > 0 ? (sum * 1000) / overMs : 0;
+    let amount = 0;
+    let ms = 0;
+    for (const done of this.#done) {
+      amount += done.amount;
+      ms += done.ms;
+    }
+    return ms > 0 ? (amount * 1000) / ms : 0;
   }
 
   #forget(): void {
-    const oldest = this.#now() - WINDOW_MS;
+    const oldest = this.#now() - this.#windowMs;
     while (this.#done[0] !== undefined && this.#done[0].at < oldest) this.#done.shift();
   }
 }

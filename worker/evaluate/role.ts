@@ -12,6 +12,7 @@ import type { Send, WorkRole } from '#worker/runner.ts';
 type Lease = Extract<ToWorker, { type: 'evaluate' }>;
 
 const PROGRESS_MS = 1_000;
+const RATE_WINDOW_MS = 60_000;
 
 export interface EvaluateRoleDependencies {
   readonly evaluator: Pick<Evaluator, 'evaluate'>;
@@ -34,7 +35,7 @@ export class EvaluateRole implements WorkRole {
 
   constructor(deps: EvaluateRoleDependencies) {
     this.#deps = deps;
-    this.#tokens = new RateMeter(deps.now);
+    this.#tokens = new RateMeter(deps.now, RATE_WINDOW_MS);
   }
 
   get tokensPerSecond(): number {
@@ -83,7 +84,7 @@ export class EvaluateRole implements WorkRole {
     try {
       const job = { ...lease, bearer: session.bearer };
       const outcome = await during(() => evaluator.evaluate(job, signal, this.#progress(lease.lease)));
-      this.#tokens.add(outcome.tokens);
+      this.#tokens.add(outcome.tokens, outcome.ms);
       log.info('evaluated', describe(lease, outcome));
       return this.#attest(lease, session, outcome);
     } catch (cause) {

@@ -4,7 +4,7 @@ import { targetFromBits } from '#shared/pow/target.ts';
 import type { ToWorker } from '#shared/protocol/worker.ts';
 import type { Session, Work } from '#worker/client/connection.ts';
 import type { Log } from '#worker/log.ts';
-import { type Grinder, HEADER_BYTES } from '#worker/mine/grinder.ts';
+import { type Grinder, type GrindResult, HEADER_BYTES } from '#worker/mine/grinder.ts';
 import { RateMeter } from '#worker/rate-meter.ts';
 import type { Send, WorkRole } from '#worker/runner.ts';
 
@@ -12,6 +12,7 @@ type Lease = Extract<ToWorker, { type: 'mine' }>;
 
 /** One range is ground while the next one waits, so that no core idles for a round trip. */
 const LEASES_IN_HAND = 2;
+const RATE_WINDOW_MS = 10_000;
 
 export interface MineRoleDependencies {
   readonly grinder: Grinder;
@@ -27,10 +28,11 @@ export class MineRole implements WorkRole {
   /** By lease id. */
   readonly #held = new Map<string, { work: string; abort: AbortController }>();
   #session: Session | undefined;
+  #endedAt = Number.NEGATIVE_INFINITY;
 
   constructor(deps: MineRoleDependencies) {
     this.#deps = deps;
-    this.#hashes = new RateMeter(deps.now);
+    this.#hashes = new RateMeter(deps.now, RATE_WINDOW_MS);
   }
 
   get hashesPerSecond(): number {
@@ -66,32 +68,32 @@ export class MineRole implements WorkRole {
   async #grind(lease: Lease): Promise<void> {
     const session = this.#session;
     const abort = new AbortController();
+    const since = this.#deps.now();
     this.#held.set(lease.lease, { work: lease.work, abort });
-    const answer = await this.#seek(lease, abort.signal);
+    const found = await this.#seek(lease, abort.signal);
+    // Ranges are searched one after another: this one's own time began when the one before it ended.
+    const ms = this.#deps.now() - Math.max(since, this.#endedAt);
+    this.#endedAt = this.#deps.now();
+    if (found) this.#hashes.add(Number(found.hashes), ms);
     if (session !== this.#session) return; // the lease went back with the line
     this.#held.delete(lease.lease);
-    if (!abort.signal.aborted) this.#deps.send(answer);
-    this.#deps.send({ type: 'ready', role: 'mine' });
+    const { nonce = null, hashes = 0n } = found ?? {};
+    const result = { nonce: nonce === null ? null : nonce.toString(), hashes: hashes.toString() };
+    this.#deps.send({ type: 'range', lease: lease.lease, work: lease.work, ms, ...result });
+    // A grinder that is broken asks for no more, instead of using up range after range.
+    if (found) this.#deps.send({ type: 'ready', role: 'mine' });
   }
 
-  async #seek({ lease, work, ...job }: Lease, signal: AbortSignal): Promise<Parameters<Send>[0]> {
+  async #seek(lease: Lease, signal: AbortSignal): Promise<GrindResult | undefined> {
     const { grinder, log } = this.#deps;
     try {
-      const header = fromHex(job.header, HEADER_BYTES);
-      const range = { start: BigInt(job.start), count: BigInt(job.count) };
-      const found = await grinder.grind({ header, target: targetFromBits(job.bits), ...range }, signal);
-      this.#hashes.add(Number(found.hashes));
-      return {
-        type: 'range',
-        lease,
-        work,
-        nonce: found.nonce?.toString() ?? null,
-        hashes: `${found.hashes}`,
-      };
+      const header = fromHex(lease.header, HEADER_BYTES);
+      const range = { start: BigInt(lease.start), count: BigInt(lease.count) };
+      return await grinder.grind({ header, target: targetFromBits(lease.bits), ...range }, signal);
     } catch (cause) {
-      const error = PoolError.from(cause);
-      log.warn('a range could not be searched', { code: error.code, why: error.message });
-      return { type: 'failed', lease, error: error.toObject() };
+      const { code } = PoolError.from(cause);
+      log.error('hashing stopped: a range could not be searched', { code, why: (cause as Error).message });
+      return undefined;
     }
   }
 }

@@ -1,0 +1,56 @@
+import type { Readable } from 'node:stream';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Environment } from '#shared/env.ts';
+
+/** What a command is given besides its options: nothing of it is global, so that commands can be tested. */
+export interface CommandEnvironment {
+  readonly settings: Environment;
+  /** Aborted by the first Ctrl-C or SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly version: string;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  /** Whether standard output is a terminal: only then is a line written over. */
+  readonly terminal: boolean;
+  out(text: string): void;
+  err(text: string): void;
+  /** Bytes resident in this process. */
+  memoryBytes(): number;
+}
+
+/** One file of `worker/cli` adds one command. */
+export type RegisterCommand = (program: Command, environment: CommandEnvironment) => void;
+
+/** Parser of a number option for commander: refuses everything but a number from `least` to `most`. */
+export function numberOption(least: number, most: number, kind: 'whole' | 'any' = 'whole') {
+  return (text: string): number => {
+    const value = Number(text);
+    const ok =
+      text.trim() !== '' &&
+      Number.isFinite(value) &&
+      value >= least &&
+      value <= most &&
+      (kind === 'any' || Number.isInteger(value));
+    if (!ok) {
+      const what = kind === 'whole' ? 'a whole number' : 'a number';
+      throw new InvalidArgumentError(`expected ${what} from ${least} to ${most}.`);
+    }
+    return value;
+  };
+}
+
+/** Parser of a list option such as `evaluate,mine`. */
+export function listOption<T extends string>(allowed: readonly T[]) {
+  return (text: string): T[] => {
+    const parts = [...new Set(text.split(',').map((part) => part.trim()))];
+    const unknown = parts.find((part) => !(allowed as readonly string[]).includes(part));
+    if (unknown !== undefined) throw new InvalidArgumentError(`expected some of ${allowed.join(',')}.`);
+    return parts as T[];
+  };
+}
+
+/** Examples under a command's help. */
+export function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;
+}

@@ -1,0 +1,92 @@
+import { constants, setPriority } from 'node:os';
+import { join } from 'node:path';
+import { type Command, Option } from 'commander';
+import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
+import { minerReporter } from '#worker/cli/miner-report.ts';
+
+const CACHE_BYTES = 4 * 2 ** 30;
+
+interface MinerFlags {
+  readonly coordinator: string;
+  readonly dataDir: string;
+  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly steps?: number;
+  readonly file?: string;
+  readonly json: boolean;
+}
+
+/** `aiblock miner`: trains, submits, is paid. */
+export function register(program: Command, environment: CommandEnvironment): void {
+  const { settings } = environment;
+  program
+    .command('miner')
+    .summary('train the model and submit better weights')
+    .description(
+      'Trains from the head of the chain and submits weights that should pass the gate. Rewards go to the key in DATA-DIR/miner/key, which is made if it is missing: keep a copy of it.',
+    )
+    .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
+    .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)
+    .addOption(
+      new Option('--backend <name>', 'compute backend')
+        .choices(['auto', 'wasm', 'tensorflow'])
+        .default(settings.backend),
+    )
+    .option('--batch-size <n>', 'sequences per training step', numberOption(1, 4096), 8)
+    .option('--learning-rate <rate>', 'highest learning rate', numberOption(1e-8, 1, 'any'), 3e-3)
+    .option('--steps <n>', 'end after so many training steps (default: never)', numberOption(1, 1e9))
+    .option('--file <text>', 'train on this UTF-8 text instead of the training chapters')
+    .option('--json', 'one JSON object per line', false)
+    .addHelpText(
+      'after',
+      examples(
+        'aiblock miner',
+        'aiblock miner --coordinator https://pool.example --learning-rate 0.001',
+        'aiblock miner --file my-own-text.txt --batch-size 16 --json',
+      ),
+    )
+    .action((flags: MinerFlags) => run(flags, environment));
+}
+
+async function run(flags: MinerFlags, environment: CommandEnvironment): Promise<void> {
+  const { coordinator, dataDir, json, ...options } = flags;
+  const { now, random, signal } = environment;
+  const reporter = minerReporter(environment, json);
+  // Late: help and wrong usage must not wait for TensorFlow.js.
+  const [{ Miner }, { startBackend }, { ApiClient }, { PayloadCache }, { loadOrCreateKey }] =
+    await Promise.all([
+      import('#worker/train/miner.ts'),
+      import('#worker/model/backend.ts'),
+      import('#worker/client/api-client.ts'),
+      import('#worker/client/payload-cache.ts'),
+      import('#worker/client/key-file.ts'),
+    ]);
+  const api = new ApiClient(coordinator);
+  const key = await loadOrCreateKey(join(dataDir, 'miner', 'key'));
+  const payloads = await PayloadCache.open(
+    { dir: join(dataDir, 'miner', 'cache'), maxBytes: CACHE_BYTES, now },
+    api,
+  );
+  yieldToOthers();
+  const backend = await startBackend(flags.backend);
+  for (const note of backend.notes) reporter.note(note);
+  const miner = new Miner(
+    { ...options, backend: backend.name },
+    { api, payloads, key, now, random, report: reporter.report },
+  );
+  try {
+    await miner.run(signal);
+  } finally {
+    reporter.end();
+  }
+}
+
+/** Training takes every core it gets: whoever answers or evaluates on the same machine goes first. */
+function yieldToOthers(): void {
+  try {
+    setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Not allowed here: then it is one process among others.
+  }
+}

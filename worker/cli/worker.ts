@@ -1,0 +1,68 @@
+import { availableParallelism, hostname, totalmem } from 'node:os';
+import { type Command, Option } from 'commander';
+import { ROLES, type Role } from '#shared/protocol/worker.ts';
+import { type CommandEnvironment, examples, listOption, numberOption } from '#worker/cli/command.ts';
+import { workerToken } from '#worker/env.ts';
+import { createLog } from '#worker/log.ts';
+import { defaultThreads } from '#worker/mine/courtesy.ts';
+
+const MAX_NAME_CHARS = 60;
+
+interface WorkerFlags {
+  readonly coordinator: string;
+  readonly token?: string;
+  readonly dataDir: string;
+  readonly roles: Role[];
+  readonly threads: number;
+  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  readonly name: string;
+  readonly json: boolean;
+}
+
+/** `aiblock worker`: lends this machine to a pool. */
+export function register(program: Command, environment: CommandEnvironment): void {
+  const { settings } = environment;
+  program
+    .command('worker')
+    .summary('lend this machine to a pool: evaluate, hash, answer')
+    .description(
+      'Attaches this machine to a pool over one outgoing connection. It evaluates submissions, hashes blocks and answers chats, and is paid for it. Its key is in DATA-DIR/worker/key.',
+    )
+    .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
+    .option('--token <token>', 'enrolment token, needed the first time (or AIBLOCK_WORKER_TOKEN)')
+    .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)
+    .option('--roles <list>', `what it does: ${ROLES.join(',')}`, listOption(ROLES), [...ROLES])
+    .option('--threads <n>', 'hashing threads', numberOption(1, 256), defaultThreads(availableParallelism()))
+    .addOption(
+      new Option('--backend <name>', 'compute backend')
+        .choices(['auto', 'wasm', 'tensorflow'])
+        .default(settings.backend),
+    )
+    .option('--name <name>', 'name that the pool shows', hostname().slice(0, MAX_NAME_CHARS))
+    .option('--json', 'one JSON object per line', false)
+    .addHelpText(
+      'after',
+      examples(
+        'aiblock worker',
+        'aiblock worker --coordinator wss://pool.example --token 5f1c…',
+        'aiblock worker --roles evaluate,chat --backend tensorflow --name attic',
+      ),
+    )
+    .action((flags: WorkerFlags) => run(flags, environment));
+}
+
+async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise<void> {
+  const { settings, now, random, out, signal, version, memoryBytes } = environment;
+  const { token: given, json, ...options } = flags;
+  const log = createLog({ level: settings.logLevel, json, now }, (line) => out(`${line}\n`));
+  const token = () => workerToken(given, { ...settings, dataDir: flags.dataDir });
+  const machine = { cores: availableParallelism(), memoryBytes: totalmem() };
+  const name = flags.name.slice(0, MAX_NAME_CHARS) || 'worker';
+  // Late: help and wrong usage must not wait for it.
+  const { runWorker } = await import('#worker/node.ts');
+  await runWorker(
+    { ...options, name, software: `aiblock-pool/${version}` },
+    { log, now, random, machine, token, memoryBytes },
+    signal,
+  );
+}

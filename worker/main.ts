@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { PoolError } from '#shared/errors/pool-error.ts';
+import { register as chat } from '#worker/cli/chat.ts';
+import type { CommandEnvironment } from '#worker/cli/command.ts';
+import { register as miner } from '#worker/cli/miner.ts';
+import { register as worker } from '#worker/cli/worker.ts';
+import { readEnvironment } from '#worker/env.ts';
+
+/** The commands that work against a pool, each in its own file. */
+const COMMANDS = [worker, miner, chat];
+
+const EXIT = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const;
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // The second one means it.
+    if (stop.signal.aborted) process.exit(EXIT.interrupted);
+    stop.abort(new PoolError('UNAVAILABLE', 'stopped'));
+  });
+}
+process.on('unhandledRejection', (error) => process.exit(report(error)));
+process.on('uncaughtException', (error) => process.exit(report(error)));
+// A reader that went away, such as `head`, is no failure.
+process.stdout.on('error', () => process.exit(EXIT.fine));
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  try {
+    const environment = commandEnvironment();
+    const program = new Command('aiblock')
+      .description('Commands that work against an AI-Block pool.')
+      .version(environment.version)
+      .exitOverride()
+      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'error OPTION: ')) })
+      .showSuggestionAfterError();
+    for (const register of COMMANDS) register(program, environment);
+    await program.parseAsync(process.argv);
+    return EXIT.fine;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+/** One line on standard error; never a stack trace, which helps nobody who uses a command. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
+  if (stop.signal.aborted && !(error instanceof PoolError && error.code !== 'UNAVAILABLE')) return EXIT.fine;
+  const { code, message } =
+    error instanceof PoolError
+      ? error
+      : { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
+  process.stderr.write(`error ${code}: ${message}\n`);
+  return code === 'OPTION' ? EXIT.usage : EXIT.failure;
+}
+
+function commandEnvironment(): CommandEnvironment {
+  return {
+    settings: readEnvironment(),
+    signal: stop.signal,
+    version: packageVersion(),
+    now: Date.now,
+    random: Math.random,
+    stdin: process.stdin,
+    terminal: process.stdout.isTTY === true,
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+    memoryBytes: () => process.memoryUsage.rss(),
+  };
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

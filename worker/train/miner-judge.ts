@@ -1,0 +1,53 @@
+import { PoolError } from '#shared/errors/pool-error.ts';
+import { type GateVerdict, gate, type MicroNats, quantiseLoss } from '#shared/pol/gate.ts';
+import { seededUniform, shuffled } from '#shared/weights/random.ts';
+import { validationWindows } from '#worker/evaluate/evaluation.ts';
+import { windowLosses } from '#worker/evaluate/window-losses.ts';
+import { Model } from '#worker/model/gpt2.ts';
+import type { Head } from '#worker/train/miner-head.ts';
+
+/**
+ * Standard errors on top of the gate's own. The pool draws other windows than we do; the difference of two
+ * sample means has a standard error of √2 of one, so two more let about nine in ten pass.
+ */
+const EXTRA_Z_MILLI = 2_000;
+/** More windows than this would make the estimate cost as much as the training it judges. */
+const MOST_WINDOWS = 128;
+
+/** Foretells the gate's verdict on candidates against one head, by a sample of public windows. */
+export class Judge {
+  readonly head: Head;
+  readonly #sample: readonly Uint32Array[];
+  #base: Promise<readonly MicroNats[]> | undefined;
+
+  constructor(head: Head, seed: number) {
+    this.head = head;
+    const all = validationWindows(head.meta);
+    const count = Math.min(head.meta.manifest.gate.windows, MOST_WINDOWS, all.length);
+    const order = shuffled(seededUniform(seed), all.length).subarray(0, count);
+    this.#sample = [...order].map((i) => all[i] as Uint32Array);
+  }
+
+  /** `passed` says that the pool's gate should pass it, too. LOSS_NOT_FINITE where a loss is none. */
+  async judge(candidate: ReadonlyMap<string, Float32Array>, signal: AbortSignal): Promise<GateVerdict> {
+    this.#base ??= this.#losses(this.head.tensors, signal);
+    const base = await this.#base;
+    const losses = await this.#losses(candidate, signal);
+    const { delta_micro_nats: deltaMicroNats, z_milli } = this.head.meta.manifest.gate;
+    return gate(base, losses, { deltaMicroNats, zMilli: z_milli + EXTRA_Z_MILLI });
+  }
+
+  async #losses(tensors: ReadonlyMap<string, Float32Array>, signal: AbortSignal): Promise<MicroNats[]> {
+    const model = Model.load(this.head.meta.config, tensors);
+    try {
+      const nats = await windowLosses(model, this.#sample, { signal });
+      return nats.map((loss) => {
+        const micro = quantiseLoss(loss);
+        if (micro === null) throw new PoolError('LOSS_NOT_FINITE', 'a loss of the weights is not finite');
+        return micro;
+      });
+    } finally {
+      model.dispose();
+    }
+  }
+}

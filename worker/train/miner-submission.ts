@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
+import type { KeyPair } from '#shared/crypto/keys.ts';
+import { must } from '#shared/errors/pool-error.ts';
+import { SUBMISSION_METADATA_KEY, signSubmission } from '#shared/protocol/submission.ts';
+import type { TensorRefMessage } from '#shared/protocol/worker.ts';
+import { toFloat32 } from '#shared/weights/dtype.ts';
+import { safetensorsHeader } from '#shared/weights/safetensors.ts';
+import { rootOf } from '#worker/model/model-slot.ts';
+import type { Head } from '#worker/train/miner-head.ts';
+import { toBytes } from '#worker/train/tensor-bytes.ts';
+
+/** Other work of the process runs between pieces of an upload. */
+const PIECE_BYTES = 256 * 1024;
+
+/** Weights as they would stand on the chain: in the head's dtypes. */
+export interface Candidate {
+  readonly refs: readonly TensorRefMessage[];
+  readonly bytes: ReadonlyMap<string, Uint8Array>;
+  /** What the bytes say, for judging. */
+  readonly tensors: ReadonlyMap<string, Float32Array>;
+  readonly root: string;
+}
+
+export interface SignedFile {
+  /** Submission id, hex. */
+  readonly id: string;
+  readonly totalBytes: number;
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+export function packCandidate(head: Head, weights: ReadonlyMap<string, Float32Array>): Candidate {
+  const bytes = new Map<string, Uint8Array>();
+  const tensors = new Map<string, Float32Array>();
+  const refs = head.refs.map((ref) => {
+    const values = weights.get(ref.name);
+    must(values, 'INTERNAL', () => `${ref.name}: the trainer has no such tensor`);
+    const packed = toBytes(ref.dtype, values);
+    bytes.set(ref.name, packed);
+    tensors.set(ref.name, ref.dtype === 'F32' ? values : toFloat32(ref.dtype, packed));
+    return { ...ref, hash: createHash('sha256').update(packed).digest('hex') };
+  });
+  return { refs, bytes, tensors, root: rootOf(refs) };
+}
+
+/** Signs a candidate as a safetensors file, to be streamed from memory. PROTOCOL §9. */
+export function signCandidate(candidate: Candidate, head: Head, key: KeyPair): SignedFile {
+  const { view } = head;
+  const content = {
+    base: fromHex(view.root, 32),
+    meta: fromHex(view.meta.hash, 32),
+    tensors: candidate.refs.map((ref) => ({ ...ref, payloadHash: fromHex(ref.hash, 32) })),
+  };
+  const { id, text } = signSubmission(fromHex(view.network, 32), content, key);
+  const file = safetensorsHeader(candidate.refs, { format: 'pt', [SUBMISSION_METADATA_KEY]: text });
+  const parts = [file.header, ...file.order.map(({ name }) => candidate.bytes.get(name) as Uint8Array)];
+  return { id: toHex(id), totalBytes: file.totalBytes, body: pieces(parts) };
+}
+
+async function* pieces(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += PIECE_BYTES) yield part.subarray(at, at + PIECE_BYTES);
+  }
+}
