@@ -1,4 +1,5 @@
 import { createHash, hash } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
 import { figure, type Report } from '#test/bench/report.ts';
 import { build } from '#worker/mine/build.mjs';
 import { type Grinder, HEADER_BYTES, NONCE_OFFSET } from '#worker/mine/grinder.ts';
@@ -10,6 +11,8 @@ const BULK_BYTES = 1 << 22;
 const SHA256_BLOCK_BYTES = 64;
 const NONCES_PER_THREAD = 2_000_000n;
 const UNIT = 'M/s';
+const STOPS = 20;
+const BEFORE_STOP_MS = 30;
 
 const header = Uint8Array.from({ length: HEADER_BYTES }, (_, i) => (i * 7 + 1) & 0xff);
 
@@ -22,6 +25,7 @@ export async function bench(report: Report): Promise<void> {
   const one = await createWasmGrinder({ threads: 1 });
   const two = await createWasmGrinder({ threads: 2 });
   const best = { oneShot: 0, bulk: 0, one: 0, two: 0 };
+  let slowestStopMs = 0;
   try {
     for (let round = 0; round < ROUNDS; round++) {
       best.oneShot = Math.max(best.oneShot, oneShotRate());
@@ -29,6 +33,7 @@ export async function bench(report: Report): Promise<void> {
       best.one = Math.max(best.one, await grindRate(one));
       best.two = Math.max(best.two, await grindRate(two));
     }
+    for (let i = 0; i < STOPS; i++) slowestStopMs = Math.max(slowestStopMs, await stopMs(two));
   } finally {
     await Promise.all([one.close(), two.close()]);
   }
@@ -60,6 +65,26 @@ export async function bench(report: Report): Promise<void> {
       goal: { on: 'ratio', atLeast: 1.9 },
     }),
   );
+  report(
+    figure({
+      name: 'pow',
+      metric: `abort to end, slowest of ${STOPS}`,
+      value: slowestStopMs,
+      unit: 'ms',
+      goal: { on: 'value', atMost: 100 },
+    }),
+  );
+}
+
+/** Milliseconds from the abort until every thread has stopped; a pause is noticed at the same place. */
+async function stopMs(grinder: Grinder): Promise<number> {
+  const abort = new AbortController();
+  const running = grinder.grind({ header, target: 0n, start: 0n, count: 1n << 63n }, abort.signal);
+  await wait(BEFORE_STOP_MS);
+  const began = performance.now();
+  abort.abort();
+  await running;
+  return performance.now() - began;
 }
 
 /** Millions per second. */
