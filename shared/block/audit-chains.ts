@@ -1,0 +1,118 @@
+import type { Seal } from '#shared/block/body.ts';
+import { type MetaBlock, MetaChain } from '#shared/block/meta-chain.ts';
+import { ParameterChain, type SealedModel } from '#shared/block/parameter-chain.ts';
+import { type Block, positionOf } from '#shared/block/verify-block.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { must } from '#shared/errors/pool-error.ts';
+import type { GateVerdict } from '#shared/pol/gate.ts';
+import { readValidationSet } from '#shared/pol/validation-set.ts';
+
+/** A submission that stands on the chain, with the model before and after it. */
+export interface SealedSubmission {
+  /** Zero at genesis. */
+  readonly submission: Uint8Array;
+  readonly miner: Uint8Array;
+  /** B height of its first part. The last one is the position of `after`. */
+  readonly first: number;
+  readonly meta: MetaBlock;
+  readonly seal: Seal;
+  /** Null at genesis. */
+  readonly verdict: GateVerdict | null;
+  readonly before: SealedModel;
+  readonly after: SealedModel;
+}
+
+/**
+ * Replays both chains from their first blocks, as a stranger would: first all of A, then B. Besides what MetaChain
+ * and ParameterChain check: which Meta block rules which part of B, that a submission has one miner, and that no
+ * payload is paid for twice. PROTOCOL §6 and §7.
+ */
+export class ChainsAudit {
+  readonly #metaChain = new MetaChain();
+  /** The Meta block that rules the next B block. */
+  #ruling: MetaBlock | undefined;
+  /** Newer Meta blocks with the B head they were made on: they rule what comes behind it. */
+  readonly #pending: { readonly meta: MetaBlock; readonly head: Uint8Array }[] = [];
+  #parameters: ParameterChain | undefined;
+  #open: { readonly first: Block; readonly before: SealedModel; readonly payloads: string[] } | undefined;
+  readonly #payloads = new Set<string>();
+
+  get networkId(): Uint8Array {
+    return this.#metaChain.networkId;
+  }
+
+  /** The newest Meta block. */
+  get meta(): MetaBlock {
+    return this.#metaChain.current;
+  }
+
+  /** The model after the last seal. */
+  get sealed(): SealedModel {
+    return this.#chainB().sealed;
+  }
+
+  applyMeta(block: Block, payload: Uint8Array): MetaBlock {
+    const meta = this.#metaChain.apply(block, payload);
+    readValidationSet(meta.manifest);
+    if (meta.index === 0) this.#ruling = meta;
+    else this.#pending.push({ meta, head: block.header.pointsTo });
+    return meta;
+  }
+
+  /** Returns the submission when this block seals it. */
+  applyParameter(block: Block): SealedSubmission | undefined {
+    const chain = this.#chainB();
+    const meta = this.#ruling as MetaBlock;
+    const before = chain.sealed;
+    const { body, verdict } = chain.apply(block, meta);
+    this.#open ??= { first: block, before, payloads: [] };
+    this.#checkPart(block);
+    if (body.seal === undefined || verdict === undefined) return undefined;
+    const { first, payloads } = this.#open;
+    for (const payload of payloads) this.#payloads.add(payload);
+    this.#open = undefined;
+    this.#advanceRule(positionOf(block).hash);
+    const { submission, seal } = body;
+    const { index, minerPub: miner } = first.header;
+    return { submission, miner, first: index, meta, seal, verdict, before, after: chain.sealed };
+  }
+
+  /** At the end of B: no submission may be open, and every Meta block must have been made on a seal of B. */
+  finish(): void {
+    must(this.#open === undefined, 'BLOCK_BODY', 'the last submission of chain B is not sealed');
+    const [left] = this.#pending;
+    must(
+      left === undefined,
+      'BLOCK_LINK',
+      () =>
+        `A${left?.meta.index}: it was made on B head ${toHex(left?.head ?? new Uint8Array())}, which chain B does not have there`,
+    );
+  }
+
+  #checkPart({ header }: Block): void {
+    const open = this.#open;
+    must(
+      open && equalBytes(open.first.header.minerPub, header.minerPub),
+      'BLOCK_BODY',
+      `B${header.index}: the parts of its submission have different miners`,
+    );
+    const payload = toHex(header.payloadHash);
+    must(
+      !this.#payloads.has(payload),
+      'PAYLOAD_KNOWN',
+      `B${header.index}: an earlier submission has the same payload ${payload}`,
+    );
+    open.payloads.push(payload);
+  }
+
+  #advanceRule(sealedHash: Uint8Array): void {
+    while (this.#pending[0] && equalBytes(this.#pending[0].head, sealedHash))
+      this.#ruling = this.#pending.shift()?.meta;
+  }
+
+  #chainB(): ParameterChain {
+    must(this.#ruling, 'BLOCK_LINK', 'chain B cannot be read before block A0');
+    this.#parameters ??= new ParameterChain(this.networkId);
+    return this.#parameters;
+  }
+}
