@@ -112,9 +112,9 @@ export class PoolClient {
   }
 
   async #refresh(): Promise<void> {
-    const [overview, submissions, blocks] = await Promise.all([
+    const [overview, { submissions }, blocks] = await Promise.all([
       this.#ports.get('overview') as Promise<Overview>,
-      this.#ports.get('submissions?limit=20') as Promise<SubmissionView[]>,
+      this.#ports.get('submissions?limit=20') as Promise<{ submissions: SubmissionView[] }>,
       this.#getBlocks('limit=20'),
     ]);
     const known = this.#state.overview;
@@ -138,8 +138,9 @@ export class PoolClient {
     this.#set(withBlocks(this.#state, found));
   }
 
-  #getBlocks(query: string): Promise<BlockView[]> {
-    return this.#ports.get(`chain/B/blocks?${query}`) as Promise<BlockView[]>;
+  async #getBlocks(query: string): Promise<BlockView[]> {
+    const { blocks } = (await this.#ports.get(`chain/B/blocks?${query}`)) as { blocks: BlockView[] };
+    return blocks;
   }
 
   /** A request that fails while the feed stands means that the feed cannot be trusted either: connect anew. */

@@ -86,7 +86,7 @@ export function withEvent(state: PoolState, event: FeedEvent): PoolState {
 
 function withSubmissionEvent(state: PoolState, submission: SubmissionView): PoolState {
   const known = state.submissions.find(({ id }) => id === submission.id);
-  if (known && known.updated_at > submission.updated_at) return state;
+  if (known && isOlder(submission, known)) return state;
   return {
     ...state,
     submissions: mergeSubmission(state.submissions, submission),
@@ -120,10 +120,15 @@ function withLoss(state: PoolState, point: LossPoint): PoolState {
 /** Keeps the newer of two views of one submission; new ones take their place by time of arrival. */
 function mergeSubmission(list: readonly SubmissionView[], view: SubmissionView): SubmissionView[] {
   const known = list.find(({ id }) => id === view.id);
-  if (known && known.updated_at > view.updated_at) return [...list];
+  if (known && isOlder(view, known)) return [...list];
   return [...list.filter(({ id }) => id !== view.id), view]
     .sort((a, b) => b.received_at - a.received_at || (a.id < b.id ? -1 : 1))
     .slice(0, KEPT_SUBMISSIONS);
+}
+
+/** Two moves may fall into one millisecond: the longer history is the newer view. */
+function isOlder(view: SubmissionView, than: SubmissionView): boolean {
+  return (view.updated_at - than.updated_at || view.history.length - than.history.length) < 0;
 }
 
 /** Counts follow a move; the state it came from stands in the history when the submission was not on the page. */

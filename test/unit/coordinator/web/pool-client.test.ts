@@ -16,9 +16,10 @@ function coordinator(blocks: BlockView[], over: { overview?: () => unknown } = {
     const { pathname, searchParams } = new URL(path, 'http://pool/');
     const limit = Number(searchParams.get('limit'));
     if (pathname === '/overview') return over.overview?.() ?? overviewView();
-    if (pathname === '/submissions') return [submissionView()];
+    if (pathname === '/submissions') return { submissions: [submissionView()] };
     const from = searchParams.get('from');
-    return from === null ? blocks.slice(-limit).reverse() : blocks.slice(Number(from), Number(from) + limit);
+    const end = from === null ? blocks.length : Number(from) + limit;
+    return { blocks: blocks.slice(from === null ? -limit : Number(from), end) };
   };
   const timers = new ManualTimers();
   const sockets = new ManualSockets();

@@ -29,6 +29,16 @@ test('a submission moves from count to count, and an older view of it changes no
   assert.equal(withEvent(queued, event(submissionView())), queued);
 });
 
+test('of two views of the same millisecond the longer history is the newer', () => {
+  const history = [
+    { state: 'committed', at: 1_000 },
+    { state: 'paid', at: 1_000 },
+  ];
+  const paid = withEvent(start, event(submissionView({ state: 'paid', history })));
+  const late = submissionView({ state: 'committed', history: history.slice(0, 1) });
+  assert.equal(withSubmissions(paid, [late]).submissions[0]?.state, 'paid');
+});
+
 test('the count that a submission unknown to the page leaves is the one of its history', () => {
   const before = withOverview(EMPTY_STATE, overviewView({ submissions: { mining: 1 } }));
   const history = [
