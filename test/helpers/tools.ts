@@ -12,7 +12,7 @@ export type Tool = keyof typeof PROGRAMS;
 
 /** Path of a program of the system, or undefined where `npm test` could not get it. */
 export function toolPath(tool: Tool): string | undefined {
-  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  const folders = (env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
   return PROGRAMS[tool].flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
 }
 
