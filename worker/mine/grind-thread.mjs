@@ -5,8 +5,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 const HEADER_BYTES = 264;
 const NONCE_OFFSET = 256;
-/** Nonces per claim: 3 to 30 ms of hashing, the time it takes to notice a pause or an abort. */
-const SLICE = 1 << 15;
+/** Nonces per claim: 2 to 20 ms of hashing, the time it takes to notice a pause or an abort. */
+const SLICE = 1 << 14;
 
 const { bytes, shared, layout } = workerData;
 const flags = new Int32Array(shared, 0, 1);
