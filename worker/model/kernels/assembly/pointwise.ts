@@ -83,17 +83,14 @@ export function expRow(x: usize, count: i32, scale: f32, shift: f32): f32 {
   );
 }
 
-/** The largest of count values, or NaN where one is NaN. */
+/** The largest of count values; NaN is passed over (what uses the peak meets it again in the values). */
 export function maxRow(x: usize, count: i32): f32 {
   let lanes = f32x4.splat(-Infinity);
   let i = 0;
-  for (; i + 4 <= count; i += 4) lanes = f32x4.max(lanes, v128.load(at(x, i)));
-  let most = max<f32>(
-    max<f32>(f32x4.extract_lane(lanes, 0), f32x4.extract_lane(lanes, 1)),
-    max<f32>(f32x4.extract_lane(lanes, 2), f32x4.extract_lane(lanes, 3)),
-  );
-  for (; i < count; i++) most = max<f32>(most, load<f32>(at(x, i)));
-  return most;
+  for (; i + 4 <= count; i += 4) lanes = f32x4.pmax(lanes, v128.load(at(x, i)));
+  for (; i < count; i++) lanes = f32x4.pmax(lanes, v128.load32_splat(at(x, i)));
+  const pairs = f32x4.pmax(lanes, v128.shuffle<f32>(lanes, lanes, 2, 3, 0, 1));
+  return max<f32>(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
 }
 
 export function scaleRow(x: usize, count: i32, factor: f32): void {
