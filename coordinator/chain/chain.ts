@@ -18,6 +18,7 @@ export class Chain {
   readonly #kv: KV;
   readonly #payloads: PayloadStore;
   readonly networkId: Uint8Array;
+  #newestLoss: number | null = null;
   #meta: MetaBlock;
   #sealed: SealedModel;
 
@@ -43,7 +44,9 @@ export class Chain {
     must(first, 'STORE_CORRUPT', 'the store has no genesis block; restore a backup, or start a new folder');
     const meta = await readMeta(kv, payloads);
     const sealed = await readSealed(kv);
-    return new Chain({ kv, payloads }, { networkId: first.hash, meta, sealed });
+    const chain = new Chain({ kv, payloads }, { networkId: first.hash, meta, sealed });
+    chain.#newestLoss = (await chain.losses()).at(-1)?.microNats ?? null;
+    return chain;
   }
 
   /** The newest Meta block. */
@@ -104,7 +107,13 @@ export class Chain {
     this.#sealed = sealed;
   }
 
+  /** Measured loss of the newest head that was measured, micro-nats. */
+  get newestLoss(): number | null {
+    return this.#newestLoss;
+  }
+
   async recordLoss(height: number, loss: { microNats: number; at: number }): Promise<void> {
+    this.#newestLoss = loss.microNats;
     const value = concatBytes(u64be(loss.microNats), u64be(loss.at));
     await this.#kv.batch([put(bucketKey(BUCKET.validationLoss, height), value)], { durable: false });
   }

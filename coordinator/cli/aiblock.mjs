@@ -1,9 +1,11 @@
 #!/usr/bin/env node
-// Runs coordinator/main.ts through tsx, in this process.
+// Runs a command of the product through tsx, in this process.
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const LAUNCHER = fileURLToPath(import.meta.url);
+/** These work against a pool and belong to the worker's side; all others are the coordinator's. */
+const WORKER_COMMANDS = ['worker', 'miner', 'chat', 'verify', 'export'];
 
 /** Runs the command line program with these arguments; it reads them from process.argv as usual. */
 export async function launch(args) {
@@ -16,10 +18,18 @@ export async function launch(args) {
     console.error(`aiblock: the packages are not installed; run \`npm ci\` in ${root} first.`);
     process.exit(1);
   }
+  endWithParent();
   process.argv = [process.execPath, LAUNCHER, ...args];
   process.setSourceMapsEnabled(true);
   tsx.register();
-  await import('../main.ts');
+  await import(WORKER_COMMANDS.includes(args[0]) ? '../../worker/main.ts' : '../main.ts');
+}
+
+/** A command that `aiblock up` started stops when its parent is gone, even by kill -9. */
+function endWithParent() {
+  if (!process.channel) return;
+  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel.unref();
 }
 
 // npm installs the command as a link to this file.

@@ -4,6 +4,7 @@ import { modelMessage, tensorMessage } from '#coordinator/dispatch/model-ref.ts'
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { WorkerListener, Workers } from '#coordinator/dispatch/workers.ts';
 import {
+  type CheckedResult,
   checkResult,
   type EvaluatedMessage,
   type LeaseTarget,
@@ -45,6 +46,9 @@ export interface EvaluationEvents {
   onFault(message: string, error: unknown): void;
 }
 
+/** How often the store's queued submissions are compared with the queue. */
+const SWEEP_MS = 5_000;
+
 interface Lease {
   readonly id: string;
   readonly held: HeldJob;
@@ -75,6 +79,7 @@ export class EvaluationStage implements WorkerListener {
   #lastLease = 0;
   #pumping: Promise<void> | undefined;
   #again = false;
+  #nextSweepMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: EvaluationOptions, parts: EvaluationParts, events: EvaluationEvents) {
@@ -251,25 +256,22 @@ export class EvaluationStage implements WorkerListener {
       await this.#crashed(lease, result.error);
       return;
     }
-    await this.#judge(lease.record, lease, result);
-    await queue.complete(lease.held);
+    // The head moved meanwhile: judged again, against the model it now competes with.
+    const stale = result.ok && !equalBytes(lease.target.head, chain.sealed.position.hash);
+    if (stale) {
+      await this.#parts.submissions.move(lease.record.id, 'queued');
+      await queue.giveBack(lease.held);
+    } else {
+      await this.#judge(lease.record, result);
+      await queue.complete(lease.held);
+    }
     this.pump();
   }
 
-  async #judge(
-    record: SubmissionRecord,
-    lease: Lease,
-    result: ReturnType<typeof checkResult>,
-  ): Promise<void> {
+  async #judge(record: SubmissionRecord, result: CheckedResult): Promise<void> {
     const { submissions, chain } = this.#parts;
     if (!result.ok) {
       await submissions.move(record.id, 'rejected', { error: result.error.toObject() as never });
-      return;
-    }
-    if (!equalBytes(lease.target.head, chain.sealed.position.hash)) {
-      // The head moved meanwhile: judged again, against the model it now competes with.
-      await submissions.move(record.id, 'queued');
-      setImmediate(() => this.#background(this.enqueue({ ...record, state: 'queued' })));
       return;
     }
     const { verdict } = result;
@@ -331,7 +333,18 @@ export class EvaluationStage implements WorkerListener {
         this.#background(this.#giveBack(lease));
       } else this.#background(this.#parts.queue.extend(lease.held));
     }
+    if (now > this.#nextSweepMs) {
+      this.#nextSweepMs = now + SWEEP_MS;
+      this.#background(this.#sweep());
+    }
     this.pump();
+  }
+
+  /** Whatever waits in the store has its job, also after Redis was down, emptied or restored from an old file. */
+  async #sweep(): Promise<void> {
+    const { submissions, queue } = this.#parts;
+    for (const record of submissions.pending())
+      if (record.state === 'queued') await queue.add({ kind: 'submission', id: toHex(record.id) });
   }
 
   #background(work: Promise<void>): void {

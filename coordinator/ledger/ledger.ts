@@ -33,6 +33,7 @@ export class Ledger {
   readonly #networkId: Uint8Array;
   #journal: JournalHead;
   #totals: LedgerTotals;
+  #sums = true;
 
   private constructor(kv: KV, networkId: Uint8Array, state: { journal: JournalHead; totals: LedgerTotals }) {
     this.#kv = kv;
@@ -69,12 +70,18 @@ export class Ledger {
     return value ? bigintFromBytes(value) : 0n;
   }
 
+  /** What `isBalanced` last found. */
+  get sums(): boolean {
+    return this.#sums;
+  }
+
   /** Σ balances = minted − burned. */
   async isBalanced(): Promise<boolean> {
     let sum = 0n;
     for await (const [, value] of this.#kv.entries(bucketRange(BUCKET.balance)))
       sum += bigintFromBytes(value);
-    return sum === this.#totals.minted - this.#totals.burned;
+    this.#sums = sum === this.#totals.minted - this.#totals.burned;
+    return this.#sums;
   }
 
   /** Encoded entries from `from`, at most `limit`. */

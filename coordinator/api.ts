@@ -1,0 +1,191 @@
+import type { Chain } from '#coordinator/chain/chain.ts';
+import type { ChatStage } from '#coordinator/chat/chat.ts';
+import type { Workers } from '#coordinator/dispatch/workers.ts';
+import type { PoolApi } from '#coordinator/http/pool-api.ts';
+import { blockView, submissionView } from '#coordinator/http/views.ts';
+import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import type { Metrics } from '#coordinator/metrics/metrics.ts';
+import type { Pipeline } from '#coordinator/pipeline.ts';
+import type { Submissions } from '#coordinator/store/submissions.ts';
+import type { Spool } from '#coordinator/submission/spool.ts';
+import type { LossPoint, ModelView, Overview, Readiness } from '#shared/api/schemas.ts';
+import { decodeParameterBody } from '#shared/block/body.ts';
+import { isZero, toHex } from '#shared/crypto/bytes.ts';
+import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
+import { sortByName } from '#shared/weights/model-root.ts';
+
+export interface ApiParts {
+  readonly chain: Chain;
+  readonly ledger: Ledger;
+  readonly submissions: Submissions;
+  readonly metrics: Metrics;
+  readonly readiness: () => Promise<Readiness>;
+  /** Absent where the pool is only read. */
+  readonly live?: {
+    readonly workers: Workers;
+    readonly spool: Spool;
+    readonly pipeline: Pipeline;
+    readonly chat: ChatStage;
+    readonly progress: (id: string) => { done: number; total: number } | undefined;
+  };
+}
+
+/** The answers to the edges, read from chain, ledger and stages. */
+export function poolApi(parts: ApiParts): PoolApi {
+  const { chain, ledger, submissions, live } = parts;
+  const view = (record: Parameters<typeof submissionView>[0]) =>
+    submissionView(record, live?.progress(toHex(record.id)));
+  return {
+    overview: () => overview(parts),
+    model: () => modelView(chain),
+    submissions: async (filter) => (await submissions.list(filter)).map(view),
+    submission: async (id) => {
+      const record = await submissions.get(id);
+      return record && view(record);
+    },
+    blocks: async (id, { from, limit }) => {
+      const start = from ?? Math.max(0, chain.height(id) - limit + 1);
+      return (await chain.blocks(id, start, limit)).map(blockView);
+    },
+    block: async (id, index) => {
+      const block = index <= chain.height(id) ? await chain.block(id, index) : undefined;
+      return block && blockView(block);
+    },
+    rawBlocks: async (id, from, limit) =>
+      (await chain.blocks(id, from, limit)).map((b) => ({
+        header: toHex(b.headerBytes),
+        body: toHex(b.body),
+      })),
+    journal: async (from, limit) => {
+      const { journal, totals } = ledger;
+      return {
+        entries: (await ledger.entries(from, limit)).map(toHex),
+        journal: { seq: journal.seq, head: toHex(journal.head) },
+        minted: totals.minted.toString(),
+        burned: totals.burned.toString(),
+      };
+    },
+    balance: async (address) => ({ address, balance: (await ledger.balance(address)).toString() }),
+    payload: (hash, bearer) => payload(parts, hash, bearer),
+    readiness: parts.readiness,
+    metrics: () => parts.metrics.scrape(),
+    ...(live ? { submit: submitter(live.pipeline, view), chat: chatter(live.chat, parts.metrics) } : {}),
+  };
+}
+
+function submitter(
+  pipeline: Pipeline,
+  view: (record: Parameters<typeof submissionView>[0]) => ReturnType<typeof submissionView>,
+): NonNullable<PoolApi['submit']> {
+  return async (upload) => {
+    const { record, isNew } = await pipeline.submit(upload);
+    return { view: view(record), isNew };
+  };
+}
+
+function chatter(chat: ChatStage, metrics: Metrics): NonNullable<PoolApi['chat']> {
+  return async (request, onText, signal) => {
+    const startedMs = performance.now();
+    let firstTokenMs: number | null = null;
+    try {
+      const end = await chat.answer(
+        request,
+        (text) => {
+          firstTokenMs ??= performance.now() - startedMs;
+          onText(text);
+        },
+        signal,
+      );
+      metrics.chatAnswered({ outcome: end.reason, tokens: end.tokens, firstTokenMs });
+      return end;
+    } catch (error) {
+      metrics.chatAnswered({ outcome: 'error', tokens: 0, firstTokenMs });
+      throw error;
+    }
+  };
+}
+
+async function payload(
+  { chain, live }: ApiParts,
+  hash: Uint8Array,
+  bearer: string | undefined,
+): ReturnType<PoolApi['payload']> {
+  if (await chain.hasPayload(hash))
+    return {
+      bytes: await chain.payloadSize(hash),
+      immutable: true,
+      read: (range) => chain.readPayload(hash, range),
+    };
+  // Weights that are not on the chain yet are for the workers that judge them, not for copycats.
+  if (!live || bearer === undefined || !live.workers.isBearer(bearer) || !live.spool.has(hash))
+    return undefined;
+  return {
+    bytes: await live.spool.size(hash),
+    immutable: false,
+    read: (range) => live.spool.read(hash, range),
+  };
+}
+
+function parametersOf(chain: Chain): number {
+  return parameterCount(parseModelConfig(JSON.parse(chain.meta.manifest.config)));
+}
+
+async function modelView(chain: Chain): Promise<ModelView> {
+  const { meta, sealed } = chain;
+  const loss = (await chain.losses()).at(-1);
+  return {
+    network: toHex(chain.networkId),
+    name: meta.manifest.name,
+    unsafe_keys: meta.manifest.unsafe_keys,
+    meta: { index: meta.index, hash: toHex(meta.hash), payload_hash: toHex(meta.payloadHash) },
+    head: { index: sealed.position.index, hash: toHex(sealed.position.hash) },
+    root: toHex(sealed.root),
+    salt_hash: toHex(sealed.saltHash),
+    parameters: parametersOf(chain),
+    validation_loss_nats: loss?.height === sealed.position.index ? loss.microNats / 1e6 : null,
+    tensors: sortByName([...sealed.tensors.values()]).map(({ name, dtype, shape, payloadHash, height }) => ({
+      name,
+      dtype,
+      shape: [...shape],
+      hash: toHex(payloadHash),
+      height,
+    })),
+  };
+}
+
+/** The measured losses with the submissions that made them. */
+export async function lossPoints(chain: Chain): Promise<LossPoint[]> {
+  const losses = await chain.losses();
+  return Promise.all(
+    losses.map(async ({ height, microNats, at }) => {
+      const block = await chain.block('B', height);
+      const submission = block && decodeParameterBody(block.body).submission;
+      return {
+        height,
+        at,
+        loss_nats: microNats / 1e6,
+        submission: submission && !isZero(submission) ? toHex(submission) : null,
+      };
+    }),
+  );
+}
+
+async function overview({ chain, ledger, submissions, live }: ApiParts): Promise<Overview> {
+  const model = await modelView(chain);
+  const workers = live?.workers.views() ?? [];
+  return {
+    network: model.network,
+    name: model.name,
+    unsafe_keys: model.unsafe_keys,
+    height: { A: chain.height('A'), B: chain.height('B') },
+    root: model.root,
+    head_at: chain.sealed.position.timestampMs,
+    validation_loss_nats: model.validation_loss_nats,
+    parameters: model.parameters,
+    submissions: submissions.counts(),
+    hashes_per_second: workers.reduce((sum, worker) => sum + worker.hashes_per_second, 0),
+    minted: ledger.totals.minted.toString(),
+    workers,
+    losses: await lossPoints(chain),
+  };
+}

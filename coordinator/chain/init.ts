@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import { Chain } from '#coordinator/chain/chain.ts';
+import {
+  createGenesis,
+  DEV_TIMESTAMP_MS,
+  type GenesisOptions,
+  writeGenesis,
+} from '#coordinator/chain/genesis/create-genesis.ts';
+import { devGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
+import { refuseDevKeys, UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
+import { newKeyPair, readSecret, workerToken, writeSecret } from '#coordinator/store/key-files.ts';
+import type { KV } from '#coordinator/store/kv.ts';
+import type { PayloadStore } from '#coordinator/store/payload-store.ts';
+import { keyPair } from '#shared/crypto/keys.ts';
+import { must } from '#shared/errors/pool-error.ts';
+
+export interface InitOptions {
+  readonly dataDir: string;
+  readonly name: string;
+  /** The development network: fixed, public keys and the same genesis everywhere. */
+  readonly dev: boolean;
+  /** A governor's key that exists already. */
+  readonly governorSecret?: Uint8Array;
+  readonly nowMs: number;
+}
+
+export interface InitResult {
+  readonly networkId: Uint8Array;
+  readonly governor: string;
+  readonly pool: string;
+  readonly blocks: number;
+}
+
+/** Makes a new chain in an empty store: keys, then genesis of both chains in one batch. OPTION where there is one. */
+export async function initChain(
+  stores: { kv: KV; payloads: PayloadStore },
+  options: InitOptions,
+): Promise<InitResult> {
+  must(
+    !(await Chain.exists(stores.kv)),
+    'OPTION',
+    `${options.dataDir} holds a chain already: expected an empty folder`,
+  );
+  const content = devGenesis();
+  const keys = await keysOf(options);
+  const genesis = createGenesis({ ...keys, name: options.name, content });
+  await writeGenesis(stores, genesis, content);
+  return {
+    networkId: genesis.meta.hash,
+    governor: keys.governor.address,
+    pool: keys.pool.address,
+    blocks: genesis.blocks.length,
+  };
+}
+
+/** The keys stand on disk before the chain that depends on them; those of a broken-off try are used again. */
+async function keysOf(
+  options: InitOptions,
+): Promise<Pick<GenesisOptions, 'governor' | 'pool' | 'unsafeKeys' | 'timestampMs'>> {
+  const { dataDir, dev, governorSecret } = options;
+  await writeSecret(dataDir, 'salts', new Uint8Array(randomBytes(32)));
+  await workerToken(dataDir);
+  await writeSecret(
+    dataDir,
+    'governor',
+    dev ? UNSAFE_DEV_GOVERNOR.secretKey : (governorSecret ?? newKeyPair().secretKey),
+  );
+  await writeSecret(dataDir, 'pool', dev ? UNSAFE_DEV_POOL.secretKey : newKeyPair().secretKey);
+  const governor = keyPair(await readSecret(dataDir, 'governor'));
+  const pool = keyPair(await readSecret(dataDir, 'pool'));
+  if (!dev) refuseDevKeys(governor, pool);
+  return { governor, pool, unsafeKeys: dev, timestampMs: dev ? DEV_TIMESTAMP_MS : options.nowMs };
+}

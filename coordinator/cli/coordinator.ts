@@ -1,0 +1,45 @@
+import type { Command } from 'commander';
+import { type CliEnvironment, untilStopped } from '#coordinator/cli/environment.ts';
+import { createLog } from '#coordinator/log.ts';
+import { startCoordinator } from '#coordinator/node.ts';
+import { coordinatorOptions } from '#coordinator/options.ts';
+
+interface Flags {
+  readonly host: string;
+  readonly port: string;
+  readonly dataDir: string;
+  readonly readOnly?: true;
+  readonly initDev?: true;
+}
+
+export function register(program: Command, environment: CliEnvironment): void {
+  const { settings } = environment;
+  program
+    .command('coordinator')
+    .description('Run the coordinator alone: API, page, chains, ledger, and the gateway for workers.')
+    .option('--host HOST', 'address to listen on', settings.host)
+    .option('--port PORT', 'port to listen on; 0 takes a free one', String(settings.port))
+    .option('--data-dir DIR', 'folder of the pool', settings.dataDir)
+    .option('--read-only', 'serve the stored chain for reading only: no Redis, no workers')
+    .option('--init-dev', 'make the development network where the folder holds no chain')
+    .addHelpText(
+      'after',
+      '\nPrints one line of JSON with its address when it is ready; the log goes to standard error.\n\nExamples:\n  $ aiblock coordinator --host 0.0.0.0\n  $ aiblock coordinator --read-only --port 0\n',
+    )
+    .action((flags: Flags) => run(flags, environment));
+}
+
+async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
+  const { settings, signal, out, err } = environment;
+  const log = createLog(settings.logLevel, err);
+  const options = coordinatorOptions(
+    { ...settings, host: flags.host, port: Number(flags.port), dataDir: flags.dataDir },
+    { readOnly: flags.readOnly === true, initDev: flags.initDev === true },
+  );
+  const running = await startCoordinator(options, log);
+  out(`${JSON.stringify({ url: running.url, network: running.networkId, height: running.height })}\n`);
+  await untilStopped(signal);
+  log.info('stopping');
+  await running.close();
+  log.info('stopped');
+}

@@ -1,0 +1,66 @@
+import type { ChatEnd } from '#coordinator/chat/chat.ts';
+import type {
+  BalanceView,
+  BlockView,
+  ChatRequest,
+  ModelView,
+  Overview,
+  Readiness,
+  SubmissionView,
+} from '#shared/api/schemas.ts';
+import type { ChainId } from '#shared/block/header.ts';
+import type { SubmissionState } from '#shared/lifecycle.ts';
+
+export interface PayloadRead {
+  readonly bytes: number;
+  /** False for weights that are not on the chain yet: nobody may keep them. */
+  readonly immutable: boolean;
+  read(range: { start: number; end: number }): AsyncIterable<Uint8Array>;
+}
+
+/** What the edges (HTTP, WebSocket) ask of the pool. The composition root answers it from chain, ledger and stages. */
+export interface PoolApi {
+  readonly overview: () => Promise<Overview>;
+  readonly model: () => Promise<ModelView>;
+  readonly submissions: (filter: {
+    state?: SubmissionState | undefined;
+    limit: number;
+  }) => Promise<SubmissionView[]>;
+  readonly submission: (id: Uint8Array) => Promise<SubmissionView | undefined>;
+  readonly blocks: (
+    chain: ChainId,
+    range: { from?: number | undefined; limit: number },
+  ) => Promise<BlockView[]>;
+  readonly block: (chain: ChainId, index: number) => Promise<BlockView | undefined>;
+  /** Headers and bodies as stored, hex. */
+  readonly rawBlocks: (
+    chain: ChainId,
+    from: number,
+    limit: number,
+  ) => Promise<{ header: string; body: string }[]>;
+  readonly journal: (
+    from: number,
+    limit: number,
+  ) => Promise<{
+    entries: string[];
+    journal: { seq: number; head: string };
+    minted: string;
+    burned: string;
+  }>;
+  readonly balance: (address: string) => Promise<BalanceView>;
+  /** Undefined where there is no such payload, or it is not for this caller. */
+  readonly payload: (hash: Uint8Array, bearer: string | undefined) => Promise<PayloadRead | undefined>;
+  readonly readiness: () => Promise<Readiness>;
+  readonly metrics: () => Promise<{ contentType: string; body: string }>;
+  /** Absent where the pool is only read. */
+  readonly submit?: (upload: {
+    stream: AsyncIterable<Uint8Array>;
+    bytes: number | undefined;
+    single: boolean;
+  }) => Promise<{ view: SubmissionView; isNew: boolean }>;
+  readonly chat?: (
+    request: ChatRequest,
+    onText: (text: string) => void,
+    signal: AbortSignal,
+  ) => Promise<ChatEnd>;
+}

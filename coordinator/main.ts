@@ -1,0 +1,87 @@
+import { Command, CommanderError } from 'commander';
+import { register as coordinator } from '#coordinator/cli/coordinator.ts';
+import type { CliEnvironment } from '#coordinator/cli/environment.ts';
+import { register as init } from '#coordinator/cli/init.ts';
+import { register as up } from '#coordinator/cli/up.ts';
+import { childEnvironment, readEnvironment } from '#coordinator/env.ts';
+import { ENVIRONMENT } from '#shared/env.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
+import { SOFTWARE_VERSION } from '#shared/version.ts';
+
+const EXIT = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const;
+
+const OTHER_COMMANDS = `
+Commands that work against a pool (see aiblock COMMAND --help):
+  worker                attach this machine: evaluate, grind, chat
+  miner                 train the model and submit better weights
+  chat [prompt]         ask the model
+  verify [chain] [i]    audit a pool, or one block, believing nothing
+  export DIR            write the head as a Hugging Face folder
+
+Examples:
+  $ aiblock up                                  the whole pool on this machine
+  $ aiblock init --name "My pool"               a chain of your own, with keys of your own
+  $ aiblock coordinator                         the coordinator alone
+  $ aiblock worker --coordinator wss://pool.example --token TOKEN
+  $ aiblock verify B 60                         check one block, and evaluate its loss again
+
+Environment:
+${Object.entries(ENVIRONMENT)
+  .map(([name, text]) => `  ${name.padEnd(22)}${text}`)
+  .join('\n')}
+`;
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => {
+    if (stop.signal.aborted) process.exit(EXIT.interrupted);
+    stop.abort(new PoolError('UNAVAILABLE', 'stopped'));
+  });
+process.stdout.on('error', () => process.exit(EXIT.fine));
+
+process.exit(await main());
+
+async function main(): Promise<number> {
+  try {
+    const program = new Command('aiblock')
+      .description('A mining pool whose blocks are the weights of an AI model.')
+      .version(SOFTWARE_VERSION)
+      .exitOverride()
+      .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'error OPTION: ')) })
+      .showSuggestionAfterError()
+      .addHelpText('after', OTHER_COMMANDS);
+    const environment = cliEnvironment();
+    for (const register of [up, init, coordinator]) register(program, environment);
+    await program.parseAsync(process.argv);
+    return EXIT.fine;
+  } catch (error) {
+    return report(error);
+  }
+}
+
+/** One line on standard error; a stack trace only for a fault of ours. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
+  if (error instanceof PoolError) {
+    process.stderr.write(`error ${error.code}: ${error.message}\n`);
+    return error.code === 'OPTION' ? EXIT.usage : EXIT.failure;
+  }
+  process.stderr.write(
+    `error INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
+  return EXIT.failure;
+}
+
+function cliEnvironment(): CliEnvironment {
+  return {
+    settings: readEnvironment(),
+    signal: stop.signal,
+    terminal: process.stdout.isTTY === true,
+    color: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
+    out: (text) => process.stdout.write(text),
+    err: (text) => process.stderr.write(text),
+    now: Date.now,
+    childEnvironment,
+    execPath: process.execPath,
+  };
+}

@@ -1,0 +1,311 @@
+import { randomBytes } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { poolApi } from '#coordinator/api.ts';
+import { Chain } from '#coordinator/chain/chain.ts';
+import { initChain } from '#coordinator/chain/init.ts';
+import { Salts } from '#coordinator/chain/salts.ts';
+import { ChatStage } from '#coordinator/chat/chat.ts';
+import { CommitStage } from '#coordinator/commit/commit.ts';
+import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
+import { Workers } from '#coordinator/dispatch/workers.ts';
+import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
+import { createApp } from '#coordinator/http/app.ts';
+import { Ledger } from '#coordinator/ledger/ledger.ts';
+import { WorkUnits } from '#coordinator/ledger/work-units.ts';
+import type { Log } from '#coordinator/log.ts';
+import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
+import { MiningStage } from '#coordinator/mining/mining.ts';
+import { WorkBoard } from '#coordinator/mining/work-board.ts';
+import { Notices } from '#coordinator/notices.ts';
+import type { CoordinatorOptions } from '#coordinator/options.ts';
+import { PayoutStage } from '#coordinator/payout/payout.ts';
+import { Pipeline } from '#coordinator/pipeline.ts';
+import { EvaluationQueue } from '#coordinator/queue/evaluation-queue.ts';
+import { checkRedis } from '#coordinator/queue/redis-connection.ts';
+import { startRedis } from '#coordinator/queue/redis-server.ts';
+import { readinessOf } from '#coordinator/readiness.ts';
+import { readSecret, workerToken } from '#coordinator/store/key-files.ts';
+import type { KV } from '#coordinator/store/kv.ts';
+import { PayloadStore } from '#coordinator/store/payload-store.ts';
+import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
+import { Submissions } from '#coordinator/store/submissions.ts';
+import { WriteLock } from '#coordinator/store/write-lock.ts';
+import { Intake } from '#coordinator/submission/intake.ts';
+import { Spool } from '#coordinator/submission/spool.ts';
+import { webPage } from '#coordinator/web/serve.ts';
+import { ChatEndpoint } from '#coordinator/ws/chat.ts';
+import { Feed } from '#coordinator/ws/feed.ts';
+import { type Endpoint, WebSocketEdge } from '#coordinator/ws/server.ts';
+import { WorkerGateway } from '#coordinator/ws/worker-gateway.ts';
+import { toHex } from '#shared/crypto/bytes.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
+import { SOFTWARE_VERSION } from '#shared/version.ts';
+
+export interface RunningCoordinator {
+  readonly url: string;
+  readonly networkId: string;
+  readonly height: number;
+  /** Stops everything in the reverse order of the start. Idempotent. */
+  close(): Promise<void>;
+}
+
+const PAGE_DIR = fileURLToPath(new URL('./web/dist', import.meta.url));
+
+/** Builds every part in order; whatever fails, what was built is closed again. */
+export async function startCoordinator(options: CoordinatorOptions, log: Log): Promise<RunningCoordinator> {
+  const closers: (() => Promise<void> | void)[] = [];
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= (async () => {
+      for (const closer of closers.reverse()) await closer();
+    })();
+    return closing;
+  };
+  try {
+    return { ...(await build(options, log, closers)), close };
+  } catch (error) {
+    await close().catch((failure: unknown) => log.error('a part could not be closed', {}, failure));
+    throw error;
+  }
+}
+
+type Closers = (() => Promise<void> | void)[];
+
+async function build(
+  options: CoordinatorOptions,
+  log: Log,
+  closers: Closers,
+): Promise<Omit<RunningCoordinator, 'close'>> {
+  const kv = await openRocksKv(join(options.dataDir, 'store'));
+  closers.push(() => kv.close());
+  const payloads = new PayloadStore(kv);
+  if (options.initDev && !(await Chain.exists(kv))) {
+    log.info('making the development network');
+    await initChain(
+      { kv, payloads },
+      { dataDir: options.dataDir, name: 'AI-Block development network', dev: true, nowMs: Date.now() },
+    );
+  }
+  const chain = await Chain.open(kv, payloads);
+  const ledger = await Ledger.open(kv, chain.networkId);
+  const submissions = await Submissions.open(kv, Date.now);
+  const state: State = { options, log, kv, payloads, chain, ledger, submissions };
+  const url = options.readOnly ? await serveReadOnly(state, closers) : await serveLive(state, closers);
+  return { url, networkId: toHex(chain.networkId), height: chain.height('B') };
+}
+
+interface State {
+  readonly options: CoordinatorOptions;
+  readonly log: Log;
+  readonly kv: KV;
+  readonly payloads: PayloadStore;
+  readonly chain: Chain;
+  readonly ledger: Ledger;
+  readonly submissions: Submissions;
+}
+
+async function serveReadOnly(state: State, closers: Closers): Promise<string> {
+  const { chain, ledger, submissions, options, log } = state;
+  const metrics = createMetrics(metricSources(state), { version: SOFTWARE_VERSION });
+  const readiness = readinessOf({ store: async () => `height ${chain.height('B')}` });
+  const api = poolApi({ chain, ledger, submissions, metrics, readiness });
+  const app = createApp(api, observer(metrics, log), { page: [], maxUploadBytes: 0 });
+  return listen(createServer(app), options, closers);
+}
+
+async function serveLive(state: State, closers: Closers): Promise<string> {
+  const { options, log, kv, payloads, chain, ledger, submissions } = state;
+  await payloads.collect(async (hash) => (await chain.payloadHeight(hash)) !== undefined);
+  const redis = await startRedis({
+    redisUrl: options.redisUrl,
+    dataDir: options.dataDir,
+    logger: log.child('redis'),
+  });
+  closers.push(() => redis.close());
+  await checkRedis(redis.connection, log.child('redis'));
+  const queue = await EvaluationQueue.open(redis.connection, {
+    prefix: `aiblock-${toHex(chain.networkId).slice(0, 16)}`,
+    lockMs: options.lockMs,
+    gateway: randomBytes(8).toString('hex'),
+  });
+  closers.push(() => queue.close());
+  log.info('Redis is ready', { redis: redis.describe });
+
+  const salts = new Salts(chain.networkId, await readSecret(options.dataDir, 'salts'));
+  const units = await WorkUnits.open(kv);
+  const workers = new Workers(kv, options.workerToken ?? (await workerToken(options.dataDir)));
+  const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
+  const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
+  const board = new WorkBoard(workers);
+  const feed = new Feed();
+  const metrics = createMetrics(metricSources(state, { workers, queue }), { version: SOFTWARE_VERSION });
+  const notices = new Notices({ feed, metrics, chain, submissions, log: log.child('pool'), now: Date.now });
+
+  const evaluation = new EvaluationStage(
+    options.evaluation,
+    { queue, workers, chain, salts, submissions, now: Date.now },
+    {
+      onPassed: () => pipeline.mineNext(),
+      onHeadLoss: (loss) => notices.headLoss(loss),
+      onProgress: (record, progress) => notices.progress(record, progress),
+      onEvaluated: (ms) => metrics.evaluated(ms),
+      onFault: (message, error) => log.warn(message, {}, error),
+    },
+  );
+  const chat = new ChatStage(options.chat, workers);
+  const pipeline = new Pipeline(
+    {
+      intake: new Intake(options.intake, { chain, submissions, spool }),
+      evaluation,
+      mining: new MiningStage({ chain, salts, board, now: Date.now }),
+      commit: new CommitStage({
+        kv,
+        lock: new WriteLock(),
+        chain,
+        payloads,
+        ledger,
+        units,
+        submissions,
+        spool,
+        now: Date.now,
+      }),
+      payout: new PayoutStage({ chain, units }),
+    },
+    { chain, ledger, submissions, spool },
+    {
+      onCommitted: (report) => {
+        notices.committed(report);
+        const model = modelMessage(chain.meta, chain.sealed);
+        for (const session of workers.sessions())
+          session.send({ type: 'head', height: chain.height('B'), model });
+      },
+      onFault: (message, error) => log.error(message, {}, error),
+    },
+  );
+  submissions.onState((record) => notices.moved(record));
+  submissions.onState((record) => {
+    if (record.state === 'rejected')
+      void spool.drop(record.id).catch((error: unknown) => log.warn('spool', {}, error));
+  });
+  workers.listen(evaluation);
+  workers.listen(board);
+  workers.listen(chat);
+  workers.listen({
+    onJoin: (session) => {
+      session.send({
+        type: 'head',
+        height: chain.height('B'),
+        model: modelMessage(chain.meta, chain.sealed),
+      });
+      notices.worker(session, true);
+    },
+    onLost: (session) => notices.worker(session, false),
+  });
+
+  const readiness = readinessOf({
+    store: async () => `height ${chain.height('B')}`,
+    redis: async () => {
+      await queue.ping();
+      return redis.describe;
+    },
+    ledger: async () => {
+      if (!ledger.sums) throw new PoolError('JOURNAL', 'the balances do not sum up');
+      return `${ledger.journal.seq} entries`;
+    },
+  });
+  const api = poolApi({
+    chain,
+    ledger,
+    submissions,
+    metrics,
+    readiness,
+    live: { workers, spool, pipeline, chat, progress: (id) => notices.progressOf(id) },
+  });
+  const http = createServer(
+    createApp(api, observer(metrics, log), {
+      page: webPage(PAGE_DIR),
+      maxUploadBytes: options.maxUploadBytes,
+    }),
+  );
+  const endpoints: Endpoint[] = [
+    feed,
+    new ChatEndpoint(api as Required<typeof api>),
+    new WorkerGateway({
+      workers,
+      networkId: chain.networkId,
+      now: Date.now,
+      onFault: (message, error) => log.warn(message, {}, error),
+      onHeartbeat: (session) => notices.heartbeat(session),
+    }),
+  ];
+  const edge = new WebSocketEdge(http, endpoints);
+  closers.push(() => pipeline.close());
+  closers.push(() => edge.close());
+  await pipeline.start();
+  return listen(http, options, closers);
+}
+
+function metricSources(
+  { chain, ledger, submissions }: State,
+  live?: { workers: Workers; queue: EvaluationQueue },
+): Parameters<typeof createMetrics>[0] {
+  return {
+    chainHeights: () => ({ A: chain.height('A'), B: chain.height('B') }),
+    headTimestampMs: () => chain.sealed.position.timestampMs,
+    validationLossNats: () => (chain.newestLoss === null ? null : chain.newestLoss / 1e6),
+    submissionsInProgress: () => submissions.counts(),
+    workers: () =>
+      (live?.workers.sessions() ?? []).map((session) => ({
+        name: session.hello.name,
+        roles: session.hello.roles,
+        hashesPerSecond: session.hashesPerSecond,
+        tokensPerSecond: session.tokensPerSecond,
+      })),
+    ledger: () => ({ mintedUnits: ledger.totals.minted, balanced: ledger.sums }),
+    queues: async () => (live ? [{ queue: 'evaluation', ...(await live.queue.counts()) }] : []),
+  };
+}
+
+function observer(metrics: Metrics, log: Log): Parameters<typeof createApp>[1] {
+  return {
+    onRequest: (result) => metrics.httpServed(result),
+    onFault: (error, request) => log.error('a request failed', request, error),
+  };
+}
+
+/** Slow headers and idle connections end by themselves. */
+const HEADERS_TIMEOUT_MS = 15_000;
+const KEEP_ALIVE_MS = 10_000;
+
+async function listen(http: Server, { host, port }: CoordinatorOptions, closers: Closers): Promise<string> {
+  http.headersTimeout = HEADERS_TIMEOUT_MS;
+  http.keepAliveTimeout = KEEP_ALIVE_MS;
+  // Uploads take as long as they take: the upload handler has a least rate instead.
+  http.requestTimeout = 0;
+  await new Promise<void>((resolve, reject) => {
+    http.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new PoolError(
+          'OPTION',
+          `cannot listen on ${host}:${port}: ${error.code === 'EADDRINUSE' ? 'the port is in use; set AIBLOCK_PORT' : error.message}`,
+          {},
+          { cause: error },
+        ),
+      ),
+    );
+    http.listen(port, host, resolve);
+  });
+  closers.push(
+    () =>
+      new Promise<void>((resolve) => {
+        http.close(() => resolve());
+        setTimeout(() => http.closeAllConnections(), 1_000).unref();
+      }),
+  );
+  const address = http.address() as AddressInfo;
+  const shown = address.address === '0.0.0.0' || address.address === '::' ? '127.0.0.1' : address.address;
+  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`;
+}

@@ -1,0 +1,124 @@
+import type { Chain } from '#coordinator/chain/chain.ts';
+import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
+import { submissionView } from '#coordinator/http/views.ts';
+import type { Log } from '#coordinator/log.ts';
+import type { Metrics } from '#coordinator/metrics/metrics.ts';
+import type { CommitReport } from '#coordinator/pipeline.ts';
+import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
+import type { Feed } from '#coordinator/ws/feed.ts';
+import type { EntryKind } from '#shared/block/journal.ts';
+import { isZero, toHex } from '#shared/crypto/bytes.ts';
+import type { ErrorCode } from '#shared/errors/catalogue.ts';
+
+export interface NoticesParts {
+  readonly feed: Feed;
+  readonly metrics: Metrics;
+  readonly chain: Chain;
+  readonly submissions: Submissions;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** How often a worker's rates go out on the feed. */
+const HEARTBEAT_NOTICE_MS = 5_000;
+
+/** Tells the world what happened, in one place: feed, metrics and log say the same of every event. */
+export class Notices {
+  readonly #parts: NoticesParts;
+  readonly #progress = new Map<string, { done: number; total: number }>();
+  readonly #told = new WeakMap<WorkerSession, number>();
+
+  constructor(parts: NoticesParts) {
+    this.#parts = parts;
+  }
+
+  progressOf(id: string): { done: number; total: number } | undefined {
+    return this.#progress.get(id);
+  }
+
+  moved(record: SubmissionRecord): void {
+    const { metrics, log } = this.#parts;
+    const id = toHex(record.id);
+    if (record.state !== 'evaluating') this.#progress.delete(id);
+    metrics.submissionMoved(record.state, record.error?.code as ErrorCode | undefined);
+    const { error } = record;
+    log.info('submission', {
+      id: id.slice(0, 12),
+      state: record.state,
+      ...(error ? { code: error.code } : {}),
+    });
+    this.#publish(record);
+  }
+
+  progress(record: SubmissionRecord, progress: { done: number; total: number }): void {
+    this.#progress.set(toHex(record.id), progress);
+    this.#publish({ ...record, state: 'evaluating' });
+  }
+
+  committed(report: CommitReport): void {
+    const { metrics, chain, feed, now, log } = this.#parts;
+    const { blocks, commitMs, overheadMs } = report;
+    metrics.committed({ blocks, commitMs, overheadMs });
+    for (const { kind, amount } of report.rewards) metrics.paid(kind as EntryKind, amount);
+    const { position, root } = chain.sealed;
+    log.info('head', { height: position.index, blocks, overheadMs: Math.round(overheadMs) });
+    feed.publish({
+      type: 'head',
+      at: now(),
+      height: position.index,
+      hash: toHex(position.hash),
+      root: toHex(root),
+      submission: toHex(report.record.id),
+      blocks,
+    });
+  }
+
+  headLoss({
+    height,
+    microNats,
+    submission,
+  }: {
+    height: number;
+    microNats: number;
+    submission: Uint8Array | null;
+  }): void {
+    const { chain, feed, now, log } = this.#parts;
+    const at = now();
+    chain
+      .recordLoss(height, { microNats, at })
+      .catch((error: unknown) => log.warn('a loss could not be stored', {}, error));
+    log.info('validation loss', { height, lossNats: microNats / 1e6 });
+    feed.publish({
+      type: 'loss',
+      at,
+      point: {
+        height,
+        at,
+        loss_nats: microNats / 1e6,
+        submission: submission && !isZero(submission) ? toHex(submission) : null,
+      },
+    });
+  }
+
+  worker(session: WorkerSession, connected: boolean): void {
+    const { feed, log, now } = this.#parts;
+    log.info(connected ? 'worker joined' : 'worker left', {
+      address: session.address,
+      name: session.hello.name,
+    });
+    feed.publish({ type: 'worker', at: now(), worker: session.view(connected) });
+  }
+
+  heartbeat(session: WorkerSession): void {
+    const now = this.#parts.now();
+    if (now - (this.#told.get(session) ?? 0) < HEARTBEAT_NOTICE_MS) return;
+    this.#told.set(session, now);
+    this.#parts.feed.publish({ type: 'worker', at: now, worker: session.view(true) });
+  }
+
+  #publish(record: SubmissionRecord): void {
+    const { feed, now } = this.#parts;
+    const submission = submissionView(record, this.#progress.get(toHex(record.id)));
+    feed.publish({ type: 'submission', at: now(), submission });
+  }
+}

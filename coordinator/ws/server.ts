@@ -1,0 +1,91 @@
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+
+/** What serves the connections of one path. */
+export interface Endpoint {
+  readonly path: string;
+  /** Frames above this end the connection (1009). */
+  readonly maxPayloadBytes: number;
+  readonly maxConnections: number;
+  /** Browsers of other origins are refused where the endpoint acts for its user. */
+  readonly sameOriginOnly: boolean;
+  accept(socket: WebSocket): void;
+}
+
+const PING_MS = 15_000;
+
+/** Hands each WebSocket upgrade to its endpoint, and ends connections that do not answer pings. */
+export class WebSocketEdge {
+  readonly #endpoints: { endpoint: Endpoint; server: WebSocketServer }[];
+  readonly #alive = new WeakSet<WebSocket>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(http: Server, endpoints: readonly Endpoint[]) {
+    this.#endpoints = endpoints.map((endpoint) => ({
+      endpoint,
+      server: new WebSocketServer({
+        noServer: true,
+        maxPayload: endpoint.maxPayloadBytes,
+        perMessageDeflate: false,
+        clientTracking: true,
+      }),
+    }));
+    http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#timer = setInterval(() => this.#ping(), PING_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const { server } of this.#endpoints) {
+      for (const client of server.clients) client.close(1001, 'the coordinator stops');
+      setTimeout(() => {
+        for (const client of server.clients) client.terminate();
+      }, 500).unref();
+      server.close();
+    }
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    socket.on('error', () => socket.destroy());
+    const path = (request.url ?? '').split('?')[0];
+    const found = this.#endpoints.find(({ endpoint }) => endpoint.path === path);
+    if (!found) return refuse(socket, '404 Not Found');
+    const { endpoint, server } = found;
+    if (endpoint.sameOriginOnly && !isSameOrigin(request)) return refuse(socket, '403 Forbidden');
+    if (server.clients.size >= endpoint.maxConnections) return refuse(socket, '503 Service Unavailable');
+    server.handleUpgrade(request, socket, head, (client) => {
+      this.#alive.add(client);
+      client.on('pong', () => this.#alive.add(client));
+      client.on('error', () => client.terminate());
+      endpoint.accept(client);
+    });
+  }
+
+  #ping(): void {
+    for (const { server } of this.#endpoints)
+      for (const client of server.clients) {
+        if (!this.#alive.has(client)) client.terminate();
+        this.#alive.delete(client);
+        client.ping();
+      }
+  }
+}
+
+/** Programs send no Origin; a browser must come from the page this server gave it. */
+function isSameOrigin(request: IncomingMessage): boolean {
+  const { origin, host } = request.headers;
+  if (origin === undefined) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+function refuse(socket: Duplex, status: string): void {
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+}
+
+/** A reader that stops reading is cut off here instead of being buffered without end. */
+export function sendBounded(socket: WebSocket, text: string, maxBufferedBytes: number): void {
+  if (socket.readyState !== socket.OPEN) return;
+  if (socket.bufferedAmount > maxBufferedBytes) socket.terminate();
+  else socket.send(text);
+}
