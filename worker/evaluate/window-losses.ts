@@ -10,12 +10,12 @@ export interface LossModel {
 export interface WindowLossOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
-  /** Windows computed together. */
+  /** Windows computed together. Default: as many as make 1,024 tokens. */
   readonly batch?: number;
 }
 
-/** 1,024 tokens at a context of 128: large enough for the matrix kernels, a fraction of a second long. */
-const WINDOWS_AT_ONCE = 8;
+/** Enough for the matrix kernels to be at full speed (measured), and a fraction of a second for a small model. */
+const TOKENS_AT_ONCE = 1024;
 
 /**
  * Mean cross-entropy per token, in nats, of each window of T+1 tokens: the first T are read, the last T
@@ -27,11 +27,11 @@ export async function windowLosses(
   windows: readonly Uint32Array[],
   options: WindowLossOptions = {},
 ): Promise<number[]> {
-  const { signal, onProgress, batch = WINDOWS_AT_ONCE } = options;
+  const { signal, onProgress } = options;
   const losses: number[] = [];
   while (losses.length < windows.length) {
     signal?.throwIfAborted();
-    const group = sameLength(windows, losses.length, batch);
+    const group = sameLength(windows, losses.length, options.batch);
     losses.push(...(await groupLosses(model, group)));
     onProgress?.(losses.length, windows.length);
     await nextTurn();
@@ -39,10 +39,11 @@ export async function windowLosses(
   return losses;
 }
 
-/** The windows from `start` on that are as long as the first of them, `most` at most. */
-function sameLength(windows: readonly Uint32Array[], start: number, most: number): readonly Uint32Array[] {
+/** The windows from `start` on that are as long as the first of them, `batch` at most. */
+function sameLength(windows: readonly Uint32Array[], start: number, batch?: number): readonly Uint32Array[] {
   const length = windows[start]!.length;
   must(length >= 2, 'BAD_REQUEST', `window ${start}: expected 2 tokens or more, got ${length}`);
+  const most = batch ?? Math.max(1, Math.floor(TOKENS_AT_ONCE / (length - 1)));
   let end = start + 1;
   while (end < windows.length && end < start + most && windows[end]!.length === length) end++;
   return windows.slice(start, end);

@@ -51,13 +51,19 @@ function blocks(weights: Weights, input: Tensor2D, how: { config: ModelConfig; a
     layerNorm(x, { gain: vector(`${name}.weight`), bias: vector(`${name}.bias`) }, config.normEpsilon);
   const project = (x: Tensor2D, name: string) => linear(x, matrix(name), vector(`${name}.bias`));
 
-  let x = input; // [n,C], the residual stream
-  for (let layer = 0; layer < config.layers; layer++) {
+  const block = (x: Tensor2D, layer: number): Tensor2D => {
     const h = `h.${layer}`;
     const qkv = project(norm(x, `${h}.ln_1`), `${h}.attn.c_attn`); // [n,3C]
-    x = tf.add(x, project(attend(qkv, layer), `${h}.attn.c_proj`)); // [n,C]
-    const inner = gelu(project(norm(x, `${h}.ln_2`), `${h}.mlp.c_fc`)); // [n,F]
-    x = tf.add(x, project(inner, `${h}.mlp.c_proj`)); // [n,C]
+    const seen = tf.add(x, project(attend(qkv, layer), `${h}.attn.c_proj`)) as Tensor2D; // [n,C]
+    const inner = gelu(project(norm(seen, `${h}.ln_2`), `${h}.mlp.c_fc`)); // [n,F]
+    return tf.add(seen, project(inner, `${h}.mlp.c_proj`)); // [n,C]
+  };
+
+  let x = input; // [n,C], the residual stream
+  for (let layer = 0; layer < config.layers; layer++) {
+    // A scope a layer: without it the tensors between would all live until the end of the network.
+    const entering = x;
+    x = tf.tidy(() => block(entering, layer));
   }
   return norm(x, 'ln_f'); // [n,C]
 }
