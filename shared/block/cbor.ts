@@ -2,6 +2,7 @@ import { decode, encode, rfc8949EncodeOptions } from 'cborg';
 import { z } from 'zod';
 import { equalBytes } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { firstIssue } from '#shared/errors/schema-issue.ts';
 
 /** What may stand in a body, a payload manifest or a journal entry: no floats, no tags, text keys only. */
 export type CborValue =
@@ -14,18 +15,34 @@ export type CborValue =
   | readonly CborValue[]
   | { readonly [key: string]: CborValue | undefined };
 
+const MAX_U64 = 2n ** 64n - 1n;
+
 function refuseFloat(value: unknown): null {
   must(Number.isSafeInteger(value), 'BLOCK_ENCODING', () => `expected an integer, got ${String(value)}`);
   return null;
 }
 
-/** Deterministic CBOR (RFC 8949 §4.2.1, keys in bytewise order). A float is refused. PROTOCOL §4. */
+/** Beyond 64 bits there are only tagged numbers, which have no place here. */
+function refuseHuge(value: bigint): null {
+  must(
+    value <= MAX_U64 && value >= -MAX_U64 - 1n,
+    'BLOCK_ENCODING',
+    () => `expected an integer of 64 bits, got ${value}`,
+  );
+  return null;
+}
+
+/**
+ * Deterministic CBOR (RFC 8949 §4.2.1, keys in bytewise order). Floats, and integers beyond 64 bits, are refused with
+ * BLOCK_ENCODING. PROTOCOL §4.
+ */
 export function encodeCbor(value: CborValue): Uint8Array {
-  return encode(value, {
+  const bytes = encode(value, {
     ...rfc8949EncodeOptions,
-    typeEncoders: { number: refuseFloat },
+    typeEncoders: { number: refuseFloat, bigint: refuseHuge },
     ignoreUndefinedProperties: true,
   });
+  return new Uint8Array(bytes); // what comes may be a Buffer, whose slices are views
 }
 
 /**
@@ -56,11 +73,7 @@ export function decodeCbor(bytes: Uint8Array): unknown {
 export function decodeCborAs<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
   const parsed = schema.safeParse(decodeCbor(bytes));
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new PoolError(
-    'BLOCK_ENCODING',
-    `${what}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`,
-  );
+  throw new PoolError('BLOCK_ENCODING', `${what}: ${firstIssue(parsed.error)}`);
 }
 
 /** Schemas for CBOR fields. A bigint that fits a safe integer decodes as number: `zUint` takes both. */

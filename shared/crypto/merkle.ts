@@ -52,14 +52,17 @@ export interface MerkleClaim {
 }
 
 export function verifyMerklePath(root: Uint8Array, claim: MerkleClaim): boolean {
-  if (!Number.isSafeInteger(claim.index) || claim.index < 0 || claim.index >= claim.size) return false;
+  const { index, size } = claim;
+  if (!Number.isSafeInteger(size) || !Number.isSafeInteger(index) || index < 0 || index >= size) return false;
   let node = merkleLeaf(claim.leaf);
   let used = 0;
-  for (let at = claim.index, width = claim.size; width > 1; at >>= 1, width = (width + 1) >> 1) {
-    if ((at ^ 1) >= width) continue;
+  // No bit operations on sizes: those would cut them to 32 bits.
+  for (let at = index, width = size; width > 1; at = Math.floor(at / 2), width = Math.ceil(width / 2)) {
+    const isRight = at % 2 === 1;
+    if (!isRight && at + 1 >= width) continue;
     const sibling = claim.path[used++];
     if (!sibling) return false;
-    node = at & 1 ? merkleNode(sibling, node) : merkleNode(node, sibling);
+    node = isRight ? merkleNode(sibling, node) : merkleNode(node, sibling);
   }
   return used === claim.path.length && equalBytes(node, root);
 }

@@ -4,6 +4,7 @@ import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { type KeyPair, sign, verifySignature } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { firstIssue } from '#shared/errors/schema-issue.ts';
 import { type Dtype, isDtype } from '#shared/weights/dtype.ts';
 import { sortByName, type TensorRef } from '#shared/weights/model-root.ts';
 
@@ -130,11 +131,7 @@ function parse(text: string): z.infer<typeof signedSubmissionSchema> {
   }
   const parsed = signedSubmissionSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new PoolError(
-    'BAD_REQUEST',
-    `${SUBMISSION_METADATA_KEY}: ${issue?.path.join('.')}: ${issue?.message}`,
-  );
+  throw new PoolError('BAD_REQUEST', `${SUBMISSION_METADATA_KEY}: ${firstIssue(parsed.error)}`);
 }
 
 function checkDtype(text: string): Dtype {

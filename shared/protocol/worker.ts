@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { firstIssue } from '#shared/errors/schema-issue.ts';
 
 /**
  * The messages between a worker and the coordinator's gateway: JSON text frames over one WebSocket that the worker
@@ -15,7 +16,10 @@ const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 
 const id = z.string().min(1).max(100);
 const losses = z.array(z.number().nullable()).max(100_000);
 /** A 64-bit number as decimal text: JSON numbers end at 2⁵³. */
-const u64 = z.string().regex(/^[0-9]{1,20}$/);
+const u64 = z
+  .string()
+  .regex(/^(0|[1-9][0-9]{0,19})$/)
+  .refine((text) => BigInt(text) < 2n ** 64n, { message: 'expected a number below 2^64' });
 
 export const ROLES = ['evaluate', 'mine', 'chat'] as const;
 export type Role = (typeof ROLES)[number];
@@ -171,6 +175,5 @@ export function parseMessage<T>(schema: z.ZodType<T>, text: string): T {
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new PoolError('MESSAGE', `${issue?.path.join('.') || 'message'}: ${issue?.message ?? 'invalid'}`);
+  throw new PoolError('MESSAGE', `message: ${firstIssue(parsed.error)}`);
 }

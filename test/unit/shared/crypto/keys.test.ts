@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type DigestKind, digest } from '#shared/crypto/digest.ts';
+import { addressOf, isPublicKey, keyPair, parseAddress, sign, verifySignature } from '#shared/crypto/keys.ts';
+import { flipBit, readVectors } from '#test/helpers/vectors.ts';
+
+interface Signed {
+  signature: Uint8Array;
+  digest: Uint8Array;
+  key: Uint8Array;
+}
+const vectors = readVectors<{
+  digests: { kind: DigestKind; network: Uint8Array; parts: Uint8Array[]; digest: Uint8Array }[];
+  signatures: {
+    secret: Uint8Array;
+    public: Uint8Array;
+    address: string;
+    digest: Uint8Array;
+    signature: Uint8Array;
+  }[];
+  addresses: string[];
+  accepted: Signed;
+  refused: (Signed & { why: string })[];
+}>('signature');
+
+test('digests are those of the vectors', () => {
+  for (const { kind, network, parts, digest: expected } of vectors.digests)
+    assert.deepEqual(digest(kind, network, ...parts), expected, kind);
+});
+
+test('keys, addresses and signatures are those of the vectors', () => {
+  for (const { secret, public: publicKey, address, digest: signed, signature } of vectors.signatures) {
+    assert.deepEqual(keyPair(secret), { secretKey: secret, publicKey, address });
+    assert.equal(addressOf(publicKey), address);
+    assert.deepEqual(sign(signed, secret), signature);
+    assert.ok(verifySignature(signature, signed, publicKey));
+  }
+});
+
+test('the signature that the refused ones were made from is accepted', () => {
+  const { signature, digest: signed, key } = vectors.accepted;
+  assert.ok(verifySignature(signature, signed, key));
+});
+
+for (const { why, signature, digest: signed, key } of vectors.refused) {
+  test(`SIGNATURE: refuses ${why}`, () => {
+    assert.equal(verifySignature(signature, signed, key), false);
+  });
+}
+
+test('every changed bit of signature, digest or key is refused', () => {
+  const { signature, digest: signed, key } = vectors.accepted;
+  for (let bit = 0; bit < 64 * 8; bit += 3) assert.ok(!verifySignature(flipBit(signature, bit), signed, key));
+  for (let bit = 0; bit < 32 * 8; bit += 3) assert.ok(!verifySignature(signature, flipBit(signed, bit), key));
+  for (let bit = 0; bit < 33 * 8; bit += 3) assert.ok(!verifySignature(signature, signed, flipBit(key, bit)));
+});
+
+test('property: arbitrary bytes are refused without an exception', () => {
+  const bytes = fc.uint8Array({ maxLength: 70 });
+  fc.assert(
+    fc.property(bytes, bytes, bytes, (signature, signed, key) => {
+      assert.equal(verifySignature(signature, signed, key), false);
+    }),
+  );
+});
+
+test('property: what is signed verifies, and nothing else', () => {
+  const secrets = fc.bigInt({ min: 1n, max: 2n ** 255n });
+  fc.assert(
+    fc.property(secrets, fc.uint8Array({ minLength: 32, maxLength: 32 }), (n, signed) => {
+      const pair = keyPair(Buffer.from(n.toString(16).padStart(64, '0'), 'hex'));
+      const signature = sign(signed, pair.secretKey);
+      assert.ok(verifySignature(signature, signed, pair.publicKey));
+      assert.ok(!verifySignature(signature, flipBit(signed, 0), pair.publicKey));
+      assert.ok((signature[32] as number) < 0x80, 'low-S');
+    }),
+    { numRuns: 10 },
+  );
+});
+
+test('public keys: points of the curve in compressed form alone', () => {
+  assert.ok(isPublicKey(vectors.accepted.key));
+  for (const { why, key } of vectors.refused.filter(
+    ({ why }) => why.startsWith('a key') || why.includes('compressed'),
+  ))
+    assert.ok(!isPublicKey(key), why);
+});
+
+test('OPTION: a secret key of zero, of the order, above it, or of another length', () => {
+  const order = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
+  const bytes = (n: bigint) => Buffer.from(n.toString(16).padStart(64, '0'), 'hex');
+  for (const bad of [
+    bytes(0n),
+    bytes(order),
+    bytes(order + 1n),
+    bytes(2n ** 256n - 1n),
+    bytes(1n).subarray(1),
+  ])
+    assert.throws(() => keyPair(bad), { code: 'OPTION' });
+});
+
+test('INTERNAL: nothing but a digest is signed', () => {
+  for (const length of [0, 31, 33, 64])
+    assert.throws(() => sign(new Uint8Array(length), vectors.signatures[0]!.secret), { code: 'INTERNAL' });
+});
+
+test('addresses are read in checksummed or lower case', () => {
+  for (const address of vectors.addresses) {
+    assert.equal(parseAddress(address), address);
+    assert.equal(parseAddress(address.toLowerCase()), address);
+  }
+});
+
+test('ADDRESS: a wrong checksum, another length, prefix or alphabet', () => {
+  const address = vectors.addresses[0] as string;
+  const bad = [
+    '',
+    '0x',
+    address.slice(2),
+    address.slice(0, -1),
+    `${address}0`,
+    ` ${address}`,
+    `${address}\n`,
+    address.replace('0x', '0X'),
+    address.toUpperCase().replace('0X', '0x'),
+    address.replace(/[a-f]/, (c) => c.toUpperCase()),
+    `0x${'g'.repeat(40)}`,
+    `0x${'０'.repeat(40)}`,
+  ];
+  for (const text of bad) assert.throws(() => parseAddress(text), { code: 'ADDRESS' }, JSON.stringify(text));
+});
