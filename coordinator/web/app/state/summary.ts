@@ -46,7 +46,9 @@ export function countOf(state: PoolState, name: string): number {
 /** What the pool does at this moment, in one sentence. */
 export function nowSentence(state: PoolState): string {
   if (!state.overview) return 'Asking the pool…';
-  const parts = [evaluationPart(state), miningPart(state), waitingPart(state)].filter((part) => part !== '');
+  const parts = [evaluationPart, miningPart, commitPart, waitingPart]
+    .map((part) => part(state))
+    .filter((part) => part !== '');
   const attached = state.workers.filter(({ connected }) => connected).length;
   if (attached === 0) return sentence([...parts, 'no worker is attached']);
   return parts.length > 0 ? sentence(parts) : 'Waiting for the next submission.';
@@ -85,6 +87,11 @@ function miningPart(state: PoolState): string {
   const blocks =
     mining && count === 1 ? formatPlural(mining.tensors.length, 'block') : formatPlural(count, 'submission');
   return `mining ${blocks}${rate > 0 ? ` at ${formatHashRate(rate)}` : ''}`;
+}
+
+function commitPart(state: PoolState): string {
+  const count = countOf(state, 'mined');
+  return count === 0 ? '' : `committing ${formatPlural(count, 'submission')}`;
 }
 
 function waitingPart(state: PoolState): string {

@@ -79,11 +79,16 @@ const STEPS = [
 /** Below this an event counts as now: clocks of two machines never agree to the second. */
 const JUST_NOW_MS = 2_000;
 
-/** How long ago, in its largest unit. A time in the future is a clock that differs, and counts as now. */
+/** Older than this, the date says more than a number of days. */
+const DATED_MS = 30 * 86_400_000;
+const dates = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeZone: 'UTC' });
+
+/** How long ago, in its largest unit; the date of what is long past. A time in the future is a clock that differs, and counts as now. */
 export function formatAgo(atMs: number, nowMs: number): string {
   const passed = nowMs - atMs;
   if (!Number.isFinite(passed)) return MISSING;
   if (passed < JUST_NOW_MS) return 'just now';
+  if (passed > DATED_MS) return dates.format(atMs);
   const [size, unit] = STEPS.find(([ms]) => passed >= ms) ?? [1_000, 's'];
   return `${Math.floor(passed / size)} ${unit} ago`;
 }

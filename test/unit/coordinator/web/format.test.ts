@@ -66,6 +66,7 @@ test('times are told in their largest unit, and the future counts as now', () =>
   assert.equal(formatAgo(now - 60_000, now), '1 min ago');
   assert.equal(formatAgo(now - 3_600_000, now), '1 h ago');
   assert.equal(formatAgo(now - 200_000_000, now), '2 d ago');
+  assert.equal(formatAgo(Date.UTC(2026, 0, 1), Date.UTC(2026, 10, 22)), '1 Jan 2026');
   assert.equal(formatDuration(840), '840 ms');
   assert.equal(formatDuration(4_030), '4.0 s');
   assert.equal(formatDuration(42_000), '42 s');

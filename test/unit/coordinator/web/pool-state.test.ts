@@ -143,6 +143,7 @@ test('what the pool does is one sentence', () => {
   assert.equal(nowSentence(EMPTY_STATE), 'Asking the pool…');
   assert.equal(nowSentence(start), 'Waiting for the next submission.');
   assert.equal(nowSentence({ ...start, workers: [] }), 'No worker is attached.');
+  assert.equal(nowSentence({ ...start, counts: { mined: 1 } }), 'Committing 1 submission.');
   const mining = withSubmissions({ ...start, counts: { mining: 1, queued: 2 } }, [
     submissionView({ state: 'mining', tensors: ['a', 'b'] }),
   ]);
