@@ -22,8 +22,8 @@ export interface LogOptions {
   readonly now: () => number;
 }
 
-/** A log that hands each finished line, without its end, to `write`. */
-export function createLog(options: LogOptions, write: (line: string) => void): Log {
+/** A log that hands each finished line, without its end, to `write`; `serious` where somebody should look. */
+export function createLog(options: LogOptions, write: (line: string, serious: boolean) => void): Log {
   const least = LEVELS.indexOf(options.level);
   const at =
     (level: LogLevel) =>

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { SOFTWARE_VERSION } from '#shared/version.ts';
 import { register as chat } from '#worker/cli/chat.ts';
 import type { CommandEnvironment } from '#worker/cli/command.ts';
 import { register as miner } from '#worker/cli/miner.ts';
@@ -60,7 +60,7 @@ function commandEnvironment(): CommandEnvironment {
   return {
     settings: readEnvironment(),
     signal: stop.signal,
-    version: packageVersion(),
+    version: SOFTWARE_VERSION,
     now: Date.now,
     random: Math.random,
     stdin: process.stdin,
@@ -69,9 +69,4 @@ function commandEnvironment(): CommandEnvironment {
     err: (text) => process.stderr.write(text),
     memoryBytes: () => process.memoryUsage.rss(),
   };
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

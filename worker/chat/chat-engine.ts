@@ -30,16 +30,49 @@ export interface AnswerContext {
 }
 
 /**
+ * A small model makes hundreds of tokens a second, more than anybody reads and more messages than a coordinator
+ * takes: what comes within this time goes out together.
+ */
+const TOGETHER_MS = 25;
+
+/** Hands text on in pieces: the first at once, the others not too often. */
+class Speech {
+  readonly #emit: AnswerContext['emit'];
+  readonly #now: () => number;
+  #held = '';
+  #saidAt = Number.NEGATIVE_INFINITY;
+
+  constructor(emit: AnswerContext['emit'], now: () => number) {
+    this.#emit = emit;
+    this.#now = now;
+  }
+
+  say(text: string): void {
+    this.#held += text;
+    if (this.#now() - this.#saidAt >= TOGETHER_MS) this.end();
+  }
+
+  end(): void {
+    if (this.#held === '') return;
+    this.#emit({ text: this.#held });
+    this.#held = '';
+    this.#saidAt = this.#now();
+  }
+}
+
+/**
  * Answers prompts with the model it is asked for, one after another: weights are swapped between answers,
  * never within one. Lives in the chat process.
  */
 export class ChatEngine {
   readonly #slot: ModelSlot;
+  readonly #now: () => number;
   #turn: Promise<unknown> = Promise.resolve();
   #tokenizer: { meta: string; tokenizer: Tokenizer } | undefined;
 
-  constructor(payloads: PayloadSource) {
+  constructor(payloads: PayloadSource, now: () => number) {
     this.#slot = new ModelSlot(payloads);
+    this.#now = now;
   }
 
   /** Makes a model ready, so that the next answer need not wait for it. */
@@ -62,7 +95,7 @@ export class ChatEngine {
       const { model, meta } = await this.#slot.show(request.model, { bearer: request.bearer, signal });
       const tokenizer = this.#tokenizerOf(meta);
       const decoder = new StreamDecoder(tokenizer);
-      const say = (text: string) => text !== '' && emit({ text });
+      const speech = new Speech(emit, this.#now);
       for await (const token of generate(model, promptTokens(tokenizer, request.prompt), {
         maxTokens: request.maxTokens,
         temperature: request.temperature,
@@ -71,9 +104,10 @@ export class ChatEngine {
         signal,
       })) {
         tokens += 1;
-        say(decoder.push(token));
+        speech.say(decoder.push(token));
       }
-      say(decoder.flush());
+      speech.say(decoder.flush());
+      speech.end();
     } catch (error) {
       if (!signal.aborted) throw error;
       return { tokens, reason: 'cancelled' };

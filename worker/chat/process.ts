@@ -12,7 +12,7 @@ export type ChatProcessRequest =
 
 const setting = JSON.parse(process.argv[2] ?? '{}') as ChildSetting;
 const backend = startBackend(setting.backend);
-const engine = openPayloads(setting).then((payloads) => new ChatEngine(payloads));
+const engine = openPayloads(setting).then((payloads) => new ChatEngine(payloads, () => performance.now()));
 // Their failures are answers to requests.
 backend.catch(() => {});
 engine.catch(() => {});

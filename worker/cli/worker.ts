@@ -52,9 +52,11 @@ export function register(program: Command, environment: CommandEnvironment): voi
 }
 
 async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise<void> {
-  const { settings, now, random, out, signal, version, memoryBytes } = environment;
+  const { settings, now, random, out, err, signal, version, memoryBytes } = environment;
   const { token: given, json, ...options } = flags;
-  const log = createLog({ level: settings.logLevel, json, now }, (line) => out(`${line}\n`));
+  const log = createLog({ level: settings.logLevel, json, now }, (line, serious) => {
+    (serious ? err : out)(`${line}\n`);
+  });
   const token = () => workerToken(given, { ...settings, dataDir: flags.dataDir });
   const machine = { cores: availableParallelism(), memoryBytes: totalmem() };
   const name = flags.name.slice(0, MAX_NAME_CHARS) || 'worker';

@@ -25,7 +25,9 @@ const GOODBYE_MS = 1_000;
 /** A coordinator that stops reading must not fill this process's memory. */
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
 /** Refusals that another attempt will not change. */
-const FINAL: readonly string[] = ['UNAUTHORISED', 'PROTOCOL_VERSION', 'SIGNATURE'];
+const FINAL: readonly string[] = ['UNAUTHORISED', 'PROTOCOL_VERSION', 'STATE'];
+/** Close code for a key that connected a second time: two workers would take the line from each other for ever. */
+const SAME_KEY = 4409;
 
 /** What the worker says of itself when it connects. */
 export interface WorkerDescription {
@@ -157,7 +159,9 @@ class Line {
     this.#socket.on('error', (error) => {
       this.#error ??= new PoolError('UNAVAILABLE', `${url}: the coordinator does not answer (${why(error)})`);
     });
-    this.ended = new Promise((resolve) => this.#socket.on('close', () => resolve(this.#close())));
+    this.ended = new Promise((resolve) => {
+      this.#socket.on('close', (code, reason) => resolve(this.#close(code, reason.toString())));
+    });
   }
 
   send(message: FromWorker): boolean {
@@ -248,7 +252,10 @@ class Line {
     else this.#deps.log.warn(`the coordinator refuses: ${error.message}`, { code: error.code });
   }
 
-  #close(): LineEnd {
+  #close(code: number, reason: string): LineEnd {
+    if (code === SAME_KEY)
+      this.#error = new PoolError('STATE', 'another worker uses the same key: give each its own --data-dir');
+    if (code >= 4000) this.#error ??= new PoolError('UNAVAILABLE', `the coordinator ended it: ${reason}`);
     clearInterval(this.#heartbeat);
     if (this.#open) this.#deps.handlers.disconnected();
     this.#open = false;

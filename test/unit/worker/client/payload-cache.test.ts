@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeEach, it } from 'node:test';
+import { tempDir } from '#test/helpers/temp-dir.ts';
+import type { PayloadRequest } from '#worker/client/api-client.ts';
+import { PayloadCache } from '#worker/client/payload-cache.ts';
+
+/** An origin that counts, and can send something else. */
+class Origin {
+  readonly asked: { hash: string; bearer: string | undefined }[] = [];
+  readonly payloads = new Map<string, Uint8Array>();
+
+  add(text: string): string {
+    const bytes = Buffer.from(text);
+    const hash = createHash('sha256').update(bytes).digest('hex');
+    this.payloads.set(hash, bytes);
+    return hash;
+  }
+
+  async payload(hash: string, { bearer }: PayloadRequest): Promise<AsyncIterable<Uint8Array>> {
+    this.asked.push({ hash, bearer });
+    const bytes = this.payloads.get(hash) as Uint8Array;
+    return (async function* () {
+      yield bytes.subarray(0, 3);
+      yield bytes.subarray(3);
+    })();
+  }
+}
+
+let dir: string;
+let origin: Origin;
+let nowMs: number;
+
+beforeEach(async () => {
+  dir = await tempDir();
+  origin = new Origin();
+  nowMs = Date.now();
+});
+
+const open = (maxBytes = 1_000_000) => PayloadCache.open({ dir, maxBytes, now: () => nowMs }, origin);
+const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
+
+it('fetches once, keeps over a restart, passes the bearer on', async () => {
+  const hash = origin.add('some weights');
+  const cache = await open();
+  const both = await Promise.all([cache.get(hash, { bearer: 'b' }), cache.get(hash, { bearer: 'b' })]);
+  assert.deepEqual(both.map(text), ['some weights', 'some weights']);
+  assert.equal(text(await (await open()).get(hash)), 'some weights');
+  assert.deepEqual(origin.asked, [{ hash, bearer: 'b' }]);
+});
+
+it('fetches a damaged file anew', async () => {
+  const hash = origin.add('some weights');
+  const cache = await open();
+  await cache.get(hash);
+  await writeFile(join(dir, hash), 'some weightz');
+  assert.equal(text(await cache.get(hash)), 'some weights');
+  assert.equal(origin.asked.length, 2);
+});
+
+it('BLOCK_PAYLOAD for other bytes, and no file of them', async () => {
+  const hash = origin.add('some weights');
+  origin.payloads.set(hash, Buffer.from('other weights'));
+  await assert.rejects((await open()).get(hash), { code: 'BLOCK_PAYLOAD' });
+  assert.deepEqual(await readdir(dir), []);
+});
+
+it('BLOCK_PAYLOAD for more bytes than the tensor has', async () => {
+  const hash = origin.add('some weights');
+  await assert.rejects((await open()).get(hash, { maxBytes: 5 }), { code: 'BLOCK_PAYLOAD' });
+  assert.deepEqual(await readdir(dir), []);
+});
+
+it('BAD_REQUEST for a name that is no hash', async () => {
+  await assert.rejects((await open()).get('../secret'), { code: 'BAD_REQUEST' });
+});
+
+it('drops what was used longest ago when it outgrows its limit', async () => {
+  const [a, b, c] = ['aaaaaaaaaa', 'bbbbbbbbbb', 'cccccccccc'].map((t) => origin.add(t)) as [
+    string,
+    string,
+    string,
+  ];
+  const cache = await open(25);
+  for (const hash of [a, b, a, c]) {
+    nowMs += 10_000;
+    await cache.get(hash);
+  }
+  assert.deepEqual((await readdir(dir)).sort(), [a, c].sort());
+});
+
+it('clears temporary files of a killed process, and leaves fresh ones alone', async () => {
+  await writeFile(join(dir, 'x.tmp'), 'half');
+  await open();
+  assert.ok(await stat(join(dir, 'x.tmp')));
+  nowMs += 2 * 3_600_000;
+  await open();
+  assert.deepEqual(await readdir(dir), []);
+});
