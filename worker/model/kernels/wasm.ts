@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
-import { PoolError } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { type AdamWState, type Kernels, useKernels } from '#worker/model/kernels/kernels.ts';
 
 type Call = (...args: number[]) => number;
@@ -220,7 +220,9 @@ function ends(
 /** A tensor of float32 whose memory the caller fills: every kernel writes each value of its results. */
 function empty<T extends Tensor>(shape: number[]): T {
   const backend = tf.backend() as BackendWasm;
-  return tf.engine().makeTensorFromTensorInfo(backend.makeOutput(shape, 'float32')) as T;
+  const info = backend.makeOutput(shape, 'float32');
+  checkAddress(backend.getMemoryOffset(info.dataId), `a tensor [${shape}]`);
+  return tf.engine().makeTensorFromTensorInfo(info) as T;
 }
 
 /** One piece of memory for all kernels, made larger when a call asks for more than any before. */
@@ -231,9 +233,16 @@ function scratchMemory(inside: BackendInside, sharedBytes: number): Scratch {
     const needed = sharedBytes + ownBytes;
     if (needed > size) {
       if (address !== 0) inside._free(address);
+      size = 0;
       address = inside._malloc(needed) >>> 0;
+      checkAddress(address, `${needed} bytes of scratch`);
       size = needed;
     }
     return address;
   };
+}
+
+/** A full wasm memory answers with address 0, which a kernel would overwrite. */
+function checkAddress(address: number, what: string): void {
+  must(address !== 0, 'BACKEND', () => `wasm memory: expected room for ${what}, got none`);
 }
