@@ -1,0 +1,69 @@
+import type { Command } from 'commander';
+import type { ExportedModel } from '#worker/audit/export-model.ts';
+import { type CommandEnvironment, examples } from '#worker/cli/command.ts';
+
+interface ExportFlags {
+  readonly coordinator?: string;
+  readonly dataDir: string;
+  readonly force: boolean;
+  readonly json: boolean;
+}
+
+/** `aiblock export`: the head as a Hugging Face folder. */
+export function register(program: Command, environment: CommandEnvironment): void {
+  const { settings } = environment;
+  program
+    .command('export')
+    .summary('write the head as a Hugging Face folder')
+    .description(
+      'Writes the model at the head as a folder that transformers and others load: config.json, tokenizer, chat template and model.safetensors with the bytes that stand on the chain.',
+    )
+    .argument('<dir>', 'a new or empty folder')
+    .option(
+      '--coordinator <url>',
+      `address of the pool (default: ${settings.coordinatorUrl}, or where nobody answers there the chain in DATA-DIR)`,
+    )
+    .option('--data-dir <folder>', 'folder of a pool that is not running', settings.dataDir)
+    .option('--force', 'replace files of the same names in a folder that is not empty', false)
+    .option('--json', 'one JSON object', false)
+    .addHelpText(
+      'after',
+      examples(
+        'aiblock export ./my-model',
+        'aiblock export ./my-model --force --coordinator https://pool.example',
+        `python -c "from transformers import pipeline as p; print(p('text-generation', './my-model')('Call me'))"`,
+      ),
+    )
+    .action((dir: string, flags: ExportFlags) => run(dir, flags, environment));
+}
+
+async function run(dir: string, flags: ExportFlags, environment: CommandEnvironment): Promise<void> {
+  const { signal, now, terminal, out, err, settings } = environment;
+  // Late: help and wrong usage must not wait for all of it.
+  const [{ openPool }, { HttpSource }, { ProgressBar, SILENT }, { exportModel }] = await Promise.all([
+    import('#worker/audit/open-pool.ts'),
+    import('#worker/audit/source.ts'),
+    import('#worker/audit/progress.ts'),
+    import('#worker/audit/export-model.ts'),
+  ]);
+  const progress = flags.json || !terminal ? SILENT : new ProgressBar(err, now);
+  const address = { given: flags.coordinator, usual: settings.coordinatorUrl, dataDir: flags.dataDir };
+  const pool = await openPool(address, signal);
+  try {
+    if (pool.note !== undefined && !flags.json) err(`${pool.note}\n`);
+    const source = new HttpSource(pool.api, signal);
+    const exported = await exportModel({ dir, force: flags.force }, { source, progress, signal });
+    out(flags.json ? `${JSON.stringify(exported)}\n` : text(exported));
+  } finally {
+    await pool.close();
+  }
+}
+
+function text({ dir, name, height, root, tensors, files }: ExportedModel): string {
+  const width = Math.max(...files.map((file) => file.name.length));
+  return [
+    `The model of ${name.replaceAll(/\p{Cc}+/gu, ' ')} at B${height}, root ${root}, ${tensors} tensors, in ${dir}`,
+    ...files.map((file) => `  ${file.name.padEnd(width)}  ${file.bytes.toLocaleString('en')} bytes`),
+    '',
+  ].join('\n');
+}
