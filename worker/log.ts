@@ -34,6 +34,7 @@ export function createLog(options: LogOptions, write: (line: string, serious: bo
         options.json
           ? JSON.stringify({ time, level, message, ...fields })
           : textLine({ time, level, message }, fields),
+        level === 'warn' || level === 'error',
       );
     };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };

@@ -11,7 +11,7 @@ interface MinerFlags {
   readonly dataDir: string;
   readonly backend: 'auto' | 'wasm' | 'tensorflow';
   readonly batchSize: number;
-  readonly learningRate: number;
+  readonly learningRate?: number;
   readonly steps?: number;
   readonly file?: string;
   readonly json: boolean;
@@ -34,7 +34,11 @@ export function register(program: Command, environment: CommandEnvironment): voi
         .default(settings.backend),
     )
     .option('--batch-size <n>', 'sequences per training step', numberOption(1, 4096), 8)
-    .option('--learning-rate <rate>', 'highest learning rate', numberOption(1e-8, 1, 'any'), 3e-3)
+    .option(
+      '--learning-rate <rate>',
+      'highest learning rate (default: the trainer’s)',
+      numberOption(1e-8, 1, 'any'),
+    )
     .option('--steps <n>', 'end after so many training steps (default: never)', numberOption(1, 1e9))
     .option('--file <text>', 'train on this UTF-8 text instead of the training chapters')
     .option('--json', 'one JSON object per line', false)

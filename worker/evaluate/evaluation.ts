@@ -1,6 +1,6 @@
 import { must } from '#shared/errors/pool-error.ts';
 import { quantiseLoss } from '#shared/pol/gate.ts';
-import { decodeShard } from '#shared/pol/windows.ts';
+import { readValidationSet } from '#shared/pol/validation-set.ts';
 import type { ModelRef } from '#shared/protocol/worker.ts';
 import type { PayloadSource } from '#worker/client/payload-cache.ts';
 import type { WindowLoss } from '#worker/evaluate/loss-cache.ts';
@@ -54,7 +54,7 @@ export class Evaluation {
 
   #pick(meta: MetaView, windows: readonly number[]): Uint32Array[] {
     if (this.#windows?.meta !== meta.payload)
-      this.#windows = { meta: meta.payload, all: validationWindows(meta) };
+      this.#windows = { meta: meta.payload, all: readValidationSet(meta.manifest) };
     const { all } = this.#windows;
     return windows.map((index) => {
       const window = all[index];
@@ -62,10 +62,4 @@ export class Evaluation {
       return window;
     });
   }
-}
-
-/** The windows of the public validation set in order: T + 1 tokens each. */
-export function validationWindows({ manifest, config }: MetaView): Uint32Array[] {
-  const shape = { context: manifest.validation.context, vocabSize: config.vocabulary };
-  return manifest.validation.shards.flatMap((shard) => decodeShard(shard, shape));
 }

@@ -3,7 +3,7 @@ import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import type { ModelRef, TensorRefMessage } from '#shared/protocol/worker.ts';
 import { tensorBytes, toFloat32 } from '#shared/weights/dtype.ts';
-import { type ModelConfig, parseModelConfig } from '#shared/weights/model-config.ts';
+import { type ModelConfig, parseConfigText } from '#shared/weights/model-config.ts';
 import { modelRoot } from '#shared/weights/model-root.ts';
 import type { PayloadSource } from '#worker/client/payload-cache.ts';
 import { Model } from '#worker/model/gpt2.ts';
@@ -29,7 +29,7 @@ export async function fetchMeta(
   options: FetchOptions,
 ): Promise<MetaView> {
   const manifest = decodeManifest(await payloads.get(payload, { ...options, maxBytes: MAX_META_BYTES }));
-  return { payload, manifest, config: parseModelConfig(JSON.parse(manifest.config)) };
+  return { payload, manifest, config: parseConfigText(manifest.config) };
 }
 
 /** One tensor's values. The size follows from its shape, so no more than that is fetched. */

@@ -1,7 +1,7 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { type GateVerdict, gate, type MicroNats, quantiseLoss } from '#shared/pol/gate.ts';
+import { readValidationSet } from '#shared/pol/validation-set.ts';
 import { seededUniform, shuffled } from '#shared/weights/random.ts';
-import { validationWindows } from '#worker/evaluate/evaluation.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
 import { Model } from '#worker/model/gpt2.ts';
 import type { Head } from '#worker/train/miner-head.ts';
@@ -22,7 +22,7 @@ export class Judge {
 
   constructor(head: Head, seed: number) {
     this.head = head;
-    const all = validationWindows(head.meta);
+    const all = readValidationSet(head.meta.manifest);
     const count = Math.min(head.meta.manifest.gate.windows, MOST_WINDOWS, all.length);
     const order = shuffled(seededUniform(seed), all.length).subarray(0, count);
     this.#sample = [...order].map((i) => all[i] as Uint32Array);

@@ -25,7 +25,8 @@ const USUAL_STEPS = 4_000;
 
 export interface MinerOptions {
   readonly batchSize: number;
-  readonly learningRate: number;
+  /** The trainer's own where it is left out. */
+  readonly learningRate?: number | undefined;
   /** Stop after so many; train on for ever where it is left out. */
   readonly steps?: number | undefined;
   /** A text file of one's own to train on. */
@@ -130,7 +131,10 @@ export class Miner {
     );
     this.#take(head);
     this.#training = {
-      trainer: new Trainer(config, head.tensors, { learningRate, totalSteps: steps ?? USUAL_STEPS }),
+      trainer: new Trainer(config, head.tensors, {
+        ...(learningRate !== undefined && { learningRate }),
+        totalSteps: steps ?? USUAL_STEPS,
+      }),
       batches: batches(corpus.train, { context: config.context, batchSize, seed: seed(random) }),
     };
     report({

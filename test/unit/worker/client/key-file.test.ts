@@ -6,8 +6,10 @@ import { toHex } from '#shared/crypto/bytes.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 import { loadOrCreateKey } from '#worker/client/key-file.ts';
 
+const dir = await tempDir();
+
 it('makes a key that only the owner reads, and finds it again', async () => {
-  const path = join(await tempDir(), 'worker', 'key');
+  const path = join(dir, 'worker', 'key');
   const keys = await Promise.all([loadOrCreateKey(path), loadOrCreateKey(path)]);
   const again = await loadOrCreateKey(path);
   for (const key of keys) assert.deepEqual(key, again);
@@ -16,7 +18,7 @@ it('makes a key that only the owner reads, and finds it again', async () => {
 });
 
 it('OPTION, without quoting the file', async () => {
-  const path = join(await tempDir(), 'key');
+  const path = join(dir, 'bad');
   await writeFile(path, 'f'.repeat(64));
   await assert.rejects(loadOrCreateKey(path), (error: Error & { code: string }) => {
     return error.code === 'OPTION' && !error.message.includes('ffff');
@@ -24,7 +26,7 @@ it('OPTION, without quoting the file', async () => {
 });
 
 it('STORE_IO', async () => {
-  const path = join(await tempDir(), 'file');
+  const path = join(dir, 'file');
   await writeFile(path, '');
   await assert.rejects(loadOrCreateKey(join(path, 'key')), { code: 'STORE_IO' });
 });

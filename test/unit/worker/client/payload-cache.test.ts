@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, it } from 'node:test';
 import { tempDir } from '#test/helpers/temp-dir.ts';
@@ -29,12 +29,15 @@ class Origin {
   }
 }
 
+const root = await tempDir();
 let dir: string;
+let folders = 0;
 let origin: Origin;
 let nowMs: number;
 
 beforeEach(async () => {
-  dir = await tempDir();
+  dir = join(root, String(++folders));
+  await mkdir(dir);
   origin = new Origin();
   nowMs = Date.now();
 });
