@@ -33,7 +33,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
         .choices(['auto', 'wasm', 'tensorflow'])
         .default(settings.backend),
     )
-    .option('--batch-size <n>', 'sequences per training step', numberOption(1, 4096), 8)
+    .option('--batch-size <n>', 'sequences per training step', numberOption(1, 4096), 4)
     .option(
       '--learning-rate <rate>',
       'highest learning rate (default: the trainer’s)',

@@ -1,5 +1,5 @@
 /** Time to learn something that the gate can see, from the first weights on. */
-const FIRST_MS = 20_000;
+export const FIRST_LOOK_MS = 20_000;
 const MOST_MS = 180_000;
 /** The gains shrink as the model learns: each accepted submission takes a little longer than the last. */
 const AFTER_ACCEPTED = 1.1;
@@ -8,8 +8,12 @@ const AFTER_FAILED = 1.4;
 
 /** How long to train between two looks at whether the weights are worth a submission. */
 export class Pace {
-  #intervalMs = FIRST_MS;
+  #intervalMs: number;
   #trainedMs = 0;
+
+  constructor(firstLookMs: number) {
+    this.#intervalMs = firstLookMs;
+  }
 
   trained(ms: number): void {
     this.#trainedMs += ms;

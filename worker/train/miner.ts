@@ -11,7 +11,7 @@ import type { MinerEvent } from '#worker/train/miner-events.ts';
 import { Follower, type News } from '#worker/train/miner-follow.ts';
 import { fetchHead, type Head } from '#worker/train/miner-head.ts';
 import { Judge } from '#worker/train/miner-judge.ts';
-import { Pace } from '#worker/train/miner-pace.ts';
+import { FIRST_LOOK_MS, Pace } from '#worker/train/miner-pace.ts';
 import { type Candidate, packCandidate, signCandidate } from '#worker/train/miner-submission.ts';
 import { Trainer } from '#worker/train/trainer.ts';
 
@@ -21,7 +21,7 @@ const BREATH_MS = 25;
 const MOST_WORSE = 4;
 const FINISH_POLL_MS = 500;
 /** Without `steps`, the learning rate reaches its floor here and stays. */
-const USUAL_STEPS = 4_000;
+const USUAL_STEPS = 10_000;
 
 export interface MinerOptions {
   readonly batchSize: number;
@@ -32,6 +32,8 @@ export interface MinerOptions {
   /** A text file of one's own to train on. */
   readonly file?: string | undefined;
   readonly backend: string;
+  /** Training before the first look at whether the weights are worth a submission. */
+  readonly firstLookMs?: number | undefined;
 }
 
 export interface MinerDependencies {
@@ -67,7 +69,7 @@ export class Miner {
   readonly #options: MinerOptions;
   readonly #deps: MinerDependencies;
   readonly #follower: Follower;
-  readonly #pace = new Pace();
+  readonly #pace: Pace;
   #head!: Head;
   #judge!: Judge;
   #training!: Training;
@@ -81,6 +83,7 @@ export class Miner {
     this.#options = options;
     this.#deps = deps;
     this.#follower = new Follower(deps, deps.now);
+    this.#pace = new Pace(options.firstLookMs ?? FIRST_LOOK_MS);
   }
 
   /** Until `steps` are done or the signal is aborted. Rejects where the pool cannot be reached at first. */
