@@ -39,14 +39,16 @@ export function parseEnvironment(variables: Readonly<Record<string, string | und
     return fallback;
   };
   const host = text('AIBLOCK_HOST') ?? '127.0.0.1';
-  const port = Number(text('AIBLOCK_PORT') ?? '8080');
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+  const portText = text('AIBLOCK_PORT') ?? '8080';
+  const port = /^[0-9]{1,5}$/.test(portText) ? Number(portText) : Number.NaN;
+  if (!Number.isInteger(port) || port > 65_535)
+    faults.push(`AIBLOCK_PORT: expected a port from 0 to 65535, got ${JSON.stringify(portText)}`);
+  const coordinator = text('AIBLOCK_COORDINATOR');
+  if (coordinator !== undefined && !isCoordinatorUrl(coordinator))
     faults.push(
-      `AIBLOCK_PORT: expected a port from 0 to 65535, got ${JSON.stringify(variables.AIBLOCK_PORT)}`,
+      `AIBLOCK_COORDINATOR: expected an http, https, ws or wss URL, got ${JSON.stringify(coordinator)}`,
     );
-  const coordinatorUrl = text('AIBLOCK_COORDINATOR') ?? `http://${reachable(host)}:${port}`;
-  if (!URL.canParse(coordinatorUrl))
-    faults.push(`AIBLOCK_COORDINATOR: expected a URL, got ${JSON.stringify(coordinatorUrl)}`);
+  const coordinatorUrl = coordinator ?? `http://${reachable(host)}:${port}`;
   const redisUrl = text('REDIS_URL');
   if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl))
     faults.push('REDIS_URL: expected redis://… or rediss://…');
@@ -62,6 +64,10 @@ export function parseEnvironment(variables: Readonly<Record<string, string | und
   };
   if (faults.length > 0) throw new PoolError('OPTION', faults.join('\n'));
   return environment;
+}
+
+function isCoordinatorUrl(text: string): boolean {
+  return URL.canParse(text) && /^(https?|wss?):$/.test(new URL(text).protocol);
 }
 
 /** An address that listens everywhere is reached by loopback; IPv6 takes brackets in a URL. */

@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
-import { must } from '#shared/errors/pool-error.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { isPublicKey } from '#shared/crypto/keys.ts';
+import { merkleRoot } from '#shared/crypto/merkle.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { readShards } from '#shared/pol/windows.ts';
+import { targetFromBits } from '#shared/pow/target.ts';
+import { type ModelConfig, parseModelConfig } from '#shared/weights/model-config.ts';
 
 /**
  * The payload of a Meta block: everything that decides what the model is, how it is judged and how it is paid.
@@ -36,7 +42,7 @@ const manifestSchema = z.strictObject({
     /** Last N work units of each kind that share a reward. */
     window_units: zUint.min(1),
     /** Part of the submitter's reward that vests after the held-out re-check. */
-    vesting_bp: zUint,
+    vesting_bp: zUint.max(10_000),
   }),
   fees: z.strictObject({ chat_token_units: zBigUint }),
   pool_key: zBytes(33),
@@ -49,6 +55,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
   return encodeCbor(manifest as unknown as CborValue);
 }
 
+/** Bytes → manifest. PROTOCOL §7; what only its longer parts can tell is left to `checkValidationSet`. */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const manifest = decodeCborAs(manifestSchema as z.ZodType<Manifest>, bytes, 'Meta payload');
   const { submitter, evaluators, grinders, pool } = manifest.reward.split_bp;
@@ -67,5 +74,55 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     'BLOCK_ENCODING',
     'Meta payload: more signatures are asked for than there are governors',
   );
+  checkKeys(manifest);
+  targetFromBits(manifest.pow.bits);
   return manifest;
+}
+
+/** A governor who stood twice would count twice. */
+function checkKeys({ pool_key, governors: { keys } }: Manifest): void {
+  must(
+    [pool_key, ...keys].every(isPublicKey),
+    'BLOCK_ENCODING',
+    'Meta payload: expected the keys of pool and governors to be compressed points of secp256k1',
+  );
+  must(
+    new Set(keys.map(toHex)).size === keys.length,
+    'BLOCK_ENCODING',
+    'Meta payload: a governor stands twice',
+  );
+}
+
+/** The model that the manifest describes; CONFIG_UNSUPPORTED where it cannot be built. */
+export function configOf(manifest: Manifest): ModelConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(manifest.config);
+  } catch (cause) {
+    throw new PoolError('CONFIG_UNSUPPORTED', 'config: expected JSON', {}, { cause });
+  }
+  return parseModelConfig(json);
+}
+
+/** PROTOCOL §7: the shards have the root and the windows that the manifest names, and the model can read them. */
+export function checkValidationSet(manifest: Manifest): void {
+  const { shards, root, windows, context, shard_windows } = manifest.validation;
+  const config = configOf(manifest);
+  must(
+    context <= config.context,
+    'BLOCK_ENCODING',
+    () =>
+      `Meta payload: windows of ${context} tokens are longer than the model's context of ${config.context}`,
+  );
+  must(
+    equalBytes(merkleRoot(shards), root),
+    'BLOCK_ENCODING',
+    'Meta payload: the validation shards do not have the root it names',
+  );
+  const found = readShards(shards, { context, vocabSize: config.vocabulary, shardWindows: shard_windows });
+  must(
+    found.length === windows,
+    'BLOCK_ENCODING',
+    () => `Meta payload: expected ${windows} validation windows, got ${found.length}`,
+  );
 }

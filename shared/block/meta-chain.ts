@@ -5,6 +5,7 @@ import {
   BEFORE_GENESIS,
   type Block,
   type ChainPosition,
+  GENESIS_BITS,
   positionOf,
   verifyBlock,
 } from '#shared/block/verify-block.ts';
@@ -49,16 +50,20 @@ export class MetaChain {
     must(header.chainId === 'A', 'BLOCK_LINK', 'expected a block of chain A');
     verifyBlock(block, this.#position, this.#networkId);
     must(
+      header.bits === GENESIS_BITS,
+      'BLOCK_HASH',
+      () => `A${header.index}: expected bits ${GENESIS_BITS}, got ${header.bits}`,
+    );
+    must(
       equalBytes(sha256(payload), header.payloadHash) && payload.length === header.payloadBytes,
       'BLOCK_PAYLOAD',
       `A${header.index}: the payload is not the one the header names`,
     );
     const manifest = decodeManifest(payload);
     this.#checkGovernors(block, this.#current?.manifest ?? manifest);
-    if (header.index === 0) {
-      must(isZero(header.pointsTo), 'BLOCK_LINK', 'A0: expected points_to to be zero');
-      this.#networkId = block.hash;
-    }
+    const isFirst = header.index === 0;
+    must(!isFirst || isZero(header.pointsTo), 'BLOCK_LINK', 'A0: expected points_to to be zero');
+    if (isFirst) this.#networkId = block.hash;
     this.#position = positionOf(block);
     this.#current = { hash: block.hash, index: header.index, payloadHash: header.payloadHash, manifest };
     return this.#current;

@@ -5,19 +5,19 @@ import {
   BEFORE_GENESIS,
   type Block,
   type ChainPosition,
+  GENESIS_BITS,
   positionOf,
   verifyBlock,
 } from '#shared/block/verify-block.ts';
-import { equalBytes, isZero, toHex, ZERO_32 } from '#shared/crypto/bytes.ts';
+import { compareBytes, equalBytes, isZero, toHex, utf8ToBytes, ZERO_32 } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { verifyCertificate } from '#shared/pol/certificate.ts';
 import type { GateVerdict } from '#shared/pol/gate.ts';
 import { tensorBytes } from '#shared/weights/dtype.ts';
-import { parseModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
+import { parseConfigText, tensorShapes } from '#shared/weights/model-config.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 
-/** Genesis and Meta blocks stand on signatures, not on work: half of all hashes meet this target. */
-export const GENESIS_BITS = 0x207fffff;
+export { GENESIS_BITS };
 
 /** A tensor of the model with the B height of its newest sealed block. */
 export interface IndexedTensor extends TensorRef {
@@ -39,17 +39,27 @@ export interface AppliedBlock {
   readonly verdict?: GateVerdict | null;
 }
 
+/** A submission whose parts are being applied. */
+interface OpenSubmission {
+  readonly submission: Uint8Array;
+  readonly miner: Uint8Array;
+  readonly parts: number;
+  /** Part that comes next, and the tensor of the one before it. */
+  readonly next: number;
+  readonly lastName: string | undefined;
+  readonly tensors: ReadonlyMap<string, IndexedTensor>;
+}
+
 /**
- * Checks Parameter block after Parameter block and keeps the model they make. Pure: the commit stage runs it over a
- * copy before anything is written, a start and an audit run it over all blocks. PROTOCOL §6.
+ * Checks Parameter block after Parameter block and keeps the model they make; a block that is refused changes nothing.
+ * Pure: the commit stage runs it over a copy before anything is written, an audit runs it over all blocks.
+ * PROTOCOL §6.
  */
 export class ParameterChain {
   readonly #networkId: Uint8Array;
   #position: ChainPosition;
   #sealed: SealedModel;
-  /** Tensors of the submission whose parts are being applied. */
-  #nextPart = 0;
-  #open: { submission: Uint8Array; parts: number; tensors: Map<string, IndexedTensor> } | undefined;
+  #open: OpenSubmission | undefined;
   #shapes: { meta: Uint8Array; shapes: ReadonlyMap<string, readonly number[]> } | undefined;
 
   constructor(networkId: Uint8Array, sealed?: SealedModel) {
@@ -91,25 +101,25 @@ export class ParameterChain {
     );
     const body = decodeParameterBody(block.body);
     this.#checkTensor(block, body, meta);
-    const tensors = this.#openPart(block, body);
-    tensors.set(body.name, {
-      name: body.name,
-      dtype: body.dtype,
-      shape: body.shape,
-      payloadHash: header.payloadHash,
-      height: header.index,
-    });
+    const open = this.#nextPart(block, body);
     must(
-      equalBytes(modelRoot(tensors.values()), body.root),
+      equalBytes(modelRoot(open.tensors.values()), body.root),
       'BLOCK_ROOT',
       () => `B${header.index}: the model root does not follow`,
     );
-    this.#position = positionOf(block);
     if (body.part < body.parts - 1) {
       must(body.seal === undefined, 'BLOCK_BODY', `B${header.index}: only the last part has a seal`);
+      this.#position = positionOf(block);
+      this.#open = open;
       return { body };
     }
-    return { body, verdict: this.#close(block, body, meta) };
+    must(body.seal, 'BLOCK_BODY', `B${header.index}: the last part has no seal`);
+    const verdict = this.#checkSeal(header.index, { body, seal: body.seal, open, meta });
+    this.#position = positionOf(block);
+    const { tensors } = open;
+    this.#sealed = { position: this.#position, root: body.root, tensors, saltHash: body.seal.next_salt_hash };
+    this.#open = undefined;
+    return { body, verdict };
   }
 
   #checkTensor(block: Block, body: ParameterBody, meta: MetaBlock): void {
@@ -117,7 +127,7 @@ export class ParameterChain {
     if (this.#shapes?.meta !== meta.hash)
       this.#shapes = {
         meta: meta.hash,
-        shapes: tensorShapes(parseModelConfig(JSON.parse(meta.manifest.config))),
+        shapes: tensorShapes(parseConfigText(meta.manifest.config)),
       };
     const shape = this.#shapes.shapes.get(body.name);
     must(
@@ -137,61 +147,65 @@ export class ParameterChain {
     );
   }
 
-  /** The tensors under change, after checking that this part is the one that comes next. */
-  #openPart(block: Block, body: ParameterBody): Map<string, IndexedTensor> {
-    const { index } = block.header;
-    if (this.#open === undefined) {
-      must(body.part === 0, 'BLOCK_BODY', `B${index}: expected the first part of a submission`);
-      const genesis = this.#sealed.position.index < 0;
-      must(isZero(body.submission) === genesis, 'BLOCK_BODY', `B${index}: only genesis has no submission`);
-      this.#open = { submission: body.submission, parts: body.parts, tensors: new Map(this.#sealed.tensors) };
-      this.#nextPart = 0;
-    }
+  /** The submission with this part, after checking that it is the one that comes next. */
+  #nextPart(block: Block, body: ParameterBody): OpenSubmission {
+    const { index, payloadHash, minerPub } = block.header;
+    const open = this.#open ?? this.#begin(block, body);
     must(
-      equalBytes(body.submission, this.#open.submission) &&
-        body.parts === this.#open.parts &&
-        body.part === this.#nextPart,
+      equalBytes(body.submission, open.submission) && body.parts === open.parts && body.part === open.next,
       'BLOCK_BODY',
-      `B${index}: expected part ${this.#nextPart} of ${this.#open.parts} of the open submission`,
+      `B${index}: expected part ${open.next} of ${open.parts} of the open submission`,
     );
-    const before = this.#open.tensors.get(body.name);
     must(
-      before === undefined || !equalBytes(before.payloadHash, block.header.payloadHash),
+      equalBytes(minerPub, open.miner),
+      'BLOCK_BODY',
+      `B${index}: the parts of its submission have different miners`,
+    );
+    const { name, dtype, shape } = body;
+    must(
+      open.lastName === undefined || compareBytes(utf8ToBytes(open.lastName), utf8ToBytes(name)) < 0,
+      'BLOCK_BODY',
+      () => `B${index}: expected a tensor behind ${open.lastName} in name order, got ${name}`,
+    );
+    const before = open.tensors.get(name);
+    must(
+      before === undefined || before.dtype === dtype,
+      'WEIGHTS_DTYPE',
+      () => `B${index}: expected ${name} as ${before?.dtype}, got ${dtype}`,
+    );
+    must(
+      before === undefined || !equalBytes(before.payloadHash, payloadHash),
       'PAYLOAD_KNOWN',
-      `B${index}: ${body.name} does not change`,
+      `B${index}: ${name} does not change`,
     );
-    must(
-      before === undefined || before.height <= this.#sealed.position.index,
-      'BLOCK_BODY',
-      `B${index}: ${body.name} stands twice in its submission`,
-    );
-    this.#nextPart++;
-    return this.#open.tensors;
+    const tensors = new Map(open.tensors).set(name, { name, dtype, shape, payloadHash, height: index });
+    return { ...open, next: open.next + 1, lastName: name, tensors };
   }
 
-  #close(block: Block, body: ParameterBody, meta: MetaBlock): GateVerdict | null {
-    const { index } = block.header;
-    must(body.seal, 'BLOCK_BODY', `B${index}: the last part has no seal`);
-    const open = this.#open;
-    must(open, 'BLOCK_BODY', `B${index}: no submission is open`);
+  #begin(block: Block, body: ParameterBody): OpenSubmission {
+    const { index, minerPub: miner } = block.header;
+    must(body.part === 0, 'BLOCK_BODY', `B${index}: expected the first part of a submission`);
+    const genesis = this.#sealed.position.index < 0;
+    must(isZero(body.submission) === genesis, 'BLOCK_BODY', `B${index}: only genesis has no submission`);
+    const { submission, parts } = body;
+    return { submission, miner, parts, next: 0, lastName: undefined, tensors: this.#sealed.tensors };
+  }
+
+  #checkSeal(
+    index: number,
+    { body, seal, open, meta }: { body: ParameterBody; seal: Seal; open: OpenSubmission; meta: MetaBlock },
+  ): GateVerdict | null {
     must(
-      equalBytes(body.seal.base, this.#sealed.root),
+      equalBytes(seal.base, this.#sealed.root),
       'BLOCK_CERTIFICATE',
       `B${index}: it was judged against another model`,
     );
-    const verdict = this.#judge(body, body.seal, meta);
+    const verdict = this.#judge(body, seal, meta);
     must(
       open.tensors.size === this.#shapes?.shapes.size,
       'WEIGHTS_NAMES',
       `B${index}: the model has ${this.#shapes?.shapes.size} tensors, got ${open.tensors.size}`,
     );
-    this.#sealed = {
-      position: this.#position,
-      root: body.root,
-      tensors: open.tensors,
-      saltHash: body.seal.next_salt_hash,
-    };
-    this.#open = undefined;
     return verdict;
   }
 

@@ -28,6 +28,9 @@ export interface ChainPosition {
   readonly timestampMs: number;
 }
 
+/** Genesis and Meta blocks stand on signatures, not on work: half of all hashes meet this target. PROTOCOL §5. */
+export const GENESIS_BITS = 0x207fffff;
+
 /** Where the first block of a chain goes: below it there is nothing. */
 export const BEFORE_GENESIS: ChainPosition = { index: -1, hash: ZERO_32, timestampMs: 0 };
 

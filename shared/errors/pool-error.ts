@@ -30,14 +30,17 @@ export class PoolError extends Error {
     return { code: this.code, message: this.message, details: this.details };
   }
 
-  /** Unknown codes and malformed objects become `INTERNAL`: what crosses a process is not believed. */
+  /**
+   * Unknown codes and malformed objects become `INTERNAL`, and only flat details are taken over: what crosses a
+   * process is not believed.
+   */
   static fromObject(value: unknown): PoolError {
     const { code, message, details } = (value ?? {}) as Partial<ErrorObject>;
     const known = typeof code === 'string' && Object.hasOwn(ERRORS, code);
     return new PoolError(
       known ? code : 'INTERNAL',
-      typeof message === 'string' ? message.slice(0, 1000) : 'unknown error',
-      typeof details === 'object' && details !== null ? details : {},
+      typeof message === 'string' ? message.slice(0, MAX_TEXT) : 'unknown error',
+      flatDetails(details),
     );
   }
 
@@ -46,6 +49,22 @@ export class PoolError extends Error {
     if (error instanceof PoolError) return error;
     return new PoolError('INTERNAL', 'internal error', {}, { cause: error });
   }
+}
+
+const MAX_TEXT = 1000;
+const MAX_DETAILS = 32;
+
+/** Of foreign details only what may be shown, stored and logged: few, flat, short. */
+function flatDetails(details: unknown): ErrorDetails {
+  if (typeof details !== 'object' || details === null || Array.isArray(details)) return {};
+  const flat = Object.entries(details).filter(
+    ([, value]) => value === null || ['string', 'boolean'].includes(typeof value) || Number.isFinite(value),
+  );
+  return Object.fromEntries(
+    flat
+      .slice(0, MAX_DETAILS)
+      .map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, MAX_TEXT) : value]),
+  );
 }
 
 /** Throws `code` unless `condition` holds. The message is made only when it is needed. */

@@ -29,7 +29,8 @@ export function windowsOf(
 
 /**
  * PROTOCOL §8: checks that the certificate proves the gain: the windows follow from the seed, enough different
- * workers signed what they found, and the gate holds for each of them. Returns the verdict of the first.
+ * workers signed what they found, they agree within the tolerance, and the gate holds for each of them. Returns the
+ * verdict of the first. BLOCK_CERTIFICATE otherwise.
  */
 export function verifyCertificate(
   networkId: Uint8Array,
@@ -51,7 +52,10 @@ export function verifyCertificate(
       verifySignature(attestation.signature, signed, attestation.worker),
       'an attestation is not signed by its worker',
     );
-    refuse(attestation.base.length === windows.length, 'an attestation lacks windows');
+    refuse(
+      attestation.base.length === windows.length && attestation.candidate.length === windows.length,
+      'an attestation has not one loss per window and side',
+    );
     return gate(attestation.base, attestation.candidate, {
       deltaMicroNats: manifest.gate.delta_micro_nats,
       zMilli: manifest.gate.z_milli,
@@ -62,9 +66,25 @@ export function verifyCertificate(
     workers.size >= manifest.quorum.attestations,
     `expected ${manifest.quorum.attestations} attestations, got ${workers.size}`,
   );
+  const { tolerance_micro_nats } = manifest.quorum;
+  for (const side of ['base', 'candidate'] as const)
+    refuse(
+      spread(certificate.attestations.map((attestation) => attestation[side])) <= tolerance_micro_nats,
+      `the attestations differ by more than ${tolerance_micro_nats} micro-nats on a window`,
+    );
   refuse(
     verdicts.every((v) => v.passed),
     'the gate does not hold',
   );
   return verdicts[0] as GateVerdict;
+}
+
+/** The largest distance between two lists' values at the same place. */
+function spread(lists: readonly (readonly number[])[]): number {
+  const [first = []] = lists;
+  const distances = first.map((_, i) => {
+    const values = lists.map((list) => list[i] as number);
+    return Math.max(...values) - Math.min(...values);
+  });
+  return Math.max(0, ...distances);
 }

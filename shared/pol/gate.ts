@@ -8,7 +8,7 @@ export const MAX_LOSS_MICRO_NATS = 1_000_000_000;
 /** PROTOCOL §8: nats (float) → whole micro-nats; NaN, infinity and absurd values become null. */
 export function quantiseLoss(nats: number): MicroNats | null {
   if (!Number.isFinite(nats)) return null;
-  const micro = Math.round(nats * 1e6);
+  const micro = Math.round(nats * 1e6) + 0; // −0 becomes 0
   return micro >= 0 && micro <= MAX_LOSS_MICRO_NATS ? micro : null;
 }
 
@@ -66,12 +66,16 @@ export function gate(
     meanGainMicroNats: Number(sum / n),
     meanBaseMicroNats: Number(sumBase / n),
     meanCandidateMicroNats: Number((sumBase - sum) / n),
-    marginMicroNats: Number(ceilSqrt((z * z * spread) / ((n - 1n) * 1_000_000n)) / n) + 1,
+    marginMicroNats: Number(ceilDivide(ceilSqrt(ceilDivide(z * z * spread, (n - 1n) * 1_000_000n)), n)),
   };
 }
 
 export function isLoss(value: unknown): value is MicroNats {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MAX_LOSS_MICRO_NATS;
+}
+
+function ceilDivide(value: bigint, by: bigint): bigint {
+  return (value + by - 1n) / by;
 }
 
 /** Smallest r with r² ≥ value, by Newton's method. */

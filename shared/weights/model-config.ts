@@ -1,4 +1,4 @@
-import { must } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 
 /** The sizes of a GPT-2-family network. Letters in the maths: L layers, H heads, C width, F inner, T context, V vocabulary. */
 export interface ModelConfig {
@@ -71,6 +71,17 @@ export function parseModelConfig(json: unknown): ModelConfig {
     `config: expected at most ${MAX_PARAMETERS} parameters, got ${parameters}`,
   );
   return config;
+}
+
+/** The text of a `config.json` → sizes; CONFIG_UNSUPPORTED also where it is no JSON. */
+export function parseConfigText(text: string): ModelConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new PoolError('CONFIG_UNSUPPORTED', 'config: expected JSON', {}, { cause });
+  }
+  return parseModelConfig(json);
 }
 
 /**

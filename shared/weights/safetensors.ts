@@ -146,14 +146,17 @@ export interface TensorToWrite {
 
 /**
  * The start of a safetensors file (length and JSON header, padded with spaces to 8 bytes) for tensors whose bytes
- * follow in the returned order, which is that of their names.
+ * follow in the returned order, which is that of their names. WEIGHTS_NAMES where two have the same.
  */
 export function safetensorsHeader<T extends TensorToWrite>(
   tensors: readonly T[],
   metadata: Readonly<Record<string, string>> = { format: 'pt' },
 ): { header: Uint8Array; order: T[]; totalBytes: number } {
   const order = sortByName(tensors);
-  const json: Record<string, unknown> = { __metadata__: metadata };
+  const names = new Set(order.map(({ name }) => name)).add('__metadata__');
+  must(names.size === order.length + 1, 'WEIGHTS_NAMES', 'expected names that differ, and none __metadata__');
+  // Without a prototype, so that __proto__ is a name like others.
+  const json: Record<string, unknown> = Object.assign(Object.create(null), { __metadata__: metadata });
   let at = 0;
   for (const { name, dtype, shape } of order) {
     const end = at + tensorBytes(dtype, shape);

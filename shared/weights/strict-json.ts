@@ -4,11 +4,15 @@ import { must, PoolError } from '#shared/errors/pool-error.ts';
 export type StrictValue = string | number | StrictValue[] | Map<string, StrictValue>;
 
 const MAX_DEPTH = 4;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** Such a string has no UTF-8 form: readers would disagree about the name. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
  * Reads one JSON value of objects, arrays, strings and plain non-negative integers. `JSON.parse` would keep the
  * last of two equal keys and read 4.0, 1e1 and -0 as integers: here repeated keys, fractions, exponents, signs,
- * leading zeros and deep nesting are refused, so that two readers never disagree.
+ * leading zeros, halves of surrogate pairs and deep nesting are refused, so that two readers never disagree.
  */
 export function parseStrictJson(text: string): StrictValue {
   const reader = new Reader(text);
@@ -72,14 +76,14 @@ class Reader {
 
   private string(): string {
     must(this.peek() === '"', 'WEIGHTS_HEADER', () => `expected a string at character ${this.at}`);
-    const pattern = /"[^"\\]*(?:\\.[^"\\]*)*"/y;
-    pattern.lastIndex = this.at;
-    const raw = pattern.exec(this.text)?.[0];
-    must(raw !== undefined, 'WEIGHTS_HEADER', () => `unfinished string at character ${this.at}`);
+    const raw = this.text.slice(this.at, this.stringEnd());
     this.at += raw.length;
     try {
-      return JSON.parse(raw) as string;
+      const value = JSON.parse(raw) as string;
+      must(!LONE_SURROGATE.test(value), 'WEIGHTS_HEADER', 'a string holds half a surrogate pair');
+      return value;
     } catch (cause) {
+      if (cause instanceof PoolError) throw cause;
       throw new PoolError(
         'WEIGHTS_HEADER',
         `bad escape in the string before character ${this.at}`,
@@ -87,6 +91,16 @@ class Reader {
         { cause },
       );
     }
+  }
+
+  /** Behind the closing quote. A loop: a regular expression overflows its stack on millions of escapes. */
+  private stringEnd(): number {
+    for (let at = this.at + 1; at < this.text.length; at++) {
+      const c = this.text.charCodeAt(at);
+      if (c === BACKSLASH) at++;
+      else if (c === QUOTE) return at + 1;
+    }
+    throw new PoolError('WEIGHTS_HEADER', `unfinished string at character ${this.at}`);
   }
 
   private integer(): number {
