@@ -1,12 +1,9 @@
 import { z } from 'zod';
 import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
-import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { toHex } from '#shared/crypto/bytes.ts';
 import { isPublicKey } from '#shared/crypto/keys.ts';
-import { merkleRoot } from '#shared/crypto/merkle.ts';
-import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { readShards } from '#shared/pol/windows.ts';
+import { must } from '#shared/errors/pool-error.ts';
 import { targetFromBits } from '#shared/pow/target.ts';
-import { type ModelConfig, parseModelConfig } from '#shared/weights/model-config.ts';
 
 /**
  * The payload of a Meta block: everything that decides what the model is, how it is judged and how it is paid.
@@ -55,7 +52,7 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
   return encodeCbor(manifest as unknown as CborValue);
 }
 
-/** Bytes → manifest. PROTOCOL §7; what only its longer parts can tell is left to `checkValidationSet`. */
+/** Bytes → manifest; BLOCK_ENCODING. What its longer texts say is for those who read them. PROTOCOL §7. */
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const manifest = decodeCborAs(manifestSchema as z.ZodType<Manifest>, bytes, 'Meta payload');
   const { submitter, evaluators, grinders, pool } = manifest.reward.split_bp;
@@ -90,39 +87,5 @@ function checkKeys({ pool_key, governors: { keys } }: Manifest): void {
     new Set(keys.map(toHex)).size === keys.length,
     'BLOCK_ENCODING',
     'Meta payload: a governor stands twice',
-  );
-}
-
-/** The model that the manifest describes; CONFIG_UNSUPPORTED where it cannot be built. */
-export function configOf(manifest: Manifest): ModelConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(manifest.config);
-  } catch (cause) {
-    throw new PoolError('CONFIG_UNSUPPORTED', 'config: expected JSON', {}, { cause });
-  }
-  return parseModelConfig(json);
-}
-
-/** PROTOCOL §7: the shards have the root and the windows that the manifest names, and the model can read them. */
-export function checkValidationSet(manifest: Manifest): void {
-  const { shards, root, windows, context, shard_windows } = manifest.validation;
-  const config = configOf(manifest);
-  must(
-    context <= config.context,
-    'BLOCK_ENCODING',
-    () =>
-      `Meta payload: windows of ${context} tokens are longer than the model's context of ${config.context}`,
-  );
-  must(
-    equalBytes(merkleRoot(shards), root),
-    'BLOCK_ENCODING',
-    'Meta payload: the validation shards do not have the root it names',
-  );
-  const found = readShards(shards, { context, vocabSize: config.vocabulary, shardWindows: shard_windows });
-  must(
-    found.length === windows,
-    'BLOCK_ENCODING',
-    () => `Meta payload: expected ${windows} validation windows, got ${found.length}`,
   );
 }

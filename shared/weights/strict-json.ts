@@ -4,6 +4,8 @@ import { must, PoolError } from '#shared/errors/pool-error.ts';
 export type StrictValue = string | number | StrictValue[] | Map<string, StrictValue>;
 
 const MAX_DEPTH = 4;
+/** More tensors than any model in use has, and their metadata; a list in a header is far shorter. */
+const MAX_MEMBERS = 20_001;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 /** Such a string has no UTF-8 form: readers would disagree about the name. */
@@ -66,7 +68,8 @@ class Reader {
       this.take(close);
       return;
     }
-    for (;;) {
+    for (let members = 1; ; members++) {
+      must(members <= MAX_MEMBERS, 'WEIGHTS_HEADER', `expected at most ${MAX_MEMBERS} members`);
       item();
       if (this.peek() === close) break;
       this.take(',');
