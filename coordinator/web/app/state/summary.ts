@@ -1,6 +1,5 @@
 import type { LossPoint, WorkerView } from '#shared/api/schemas.ts';
-import { formatHashRate, formatPlural } from '../text/format.ts';
-import { STATES_IN_WORK } from '../text/state-words.ts';
+import { formatHashRate, formatPlural, formatTokenRate } from '../text/format.ts';
 import type { PoolState } from './pool-state.ts';
 
 /** What the loss curve says in a few numbers. */
@@ -62,8 +61,12 @@ export function totalTokenRate(workers: readonly WorkerView[]): number {
   return workers.reduce((sum, worker) => sum + (worker.connected ? worker.tokens_per_second : 0), 0);
 }
 
-export function inWorkTotal(state: PoolState): number {
-  return STATES_IN_WORK.reduce((sum, name) => sum + countOf(state, name), 0);
+/** How many workers are attached, and what they achieve together at this moment. */
+export function workforce(workers: readonly WorkerView[]): string {
+  const attached = workers.filter(({ connected }) => connected).length;
+  const [tokens, hashes] = [totalTokenRate(workers), totalHashRate(workers)];
+  const rates = [tokens > 0 && formatTokenRate(tokens), hashes > 0 && formatHashRate(hashes)];
+  return [formatPlural(attached, 'worker'), ...rates.filter((rate) => rate !== false)].join(', ');
 }
 
 /** Submissions that reached the chain, and those refused. */

@@ -7,7 +7,7 @@ import {
   withOverview,
   withSubmissions,
 } from '#coordinator/web/app/state/pool-state.ts';
-import { lossStep, lossSummary, nowSentence } from '#coordinator/web/app/state/summary.ts';
+import { lossStep, lossSummary, nowSentence, workforce } from '#coordinator/web/app/state/summary.ts';
 import type { SubmissionView } from '#shared/api/schemas.ts';
 import { hash, overviewView, submissionView, workerView } from './views.ts';
 
@@ -137,6 +137,13 @@ test('workers keep their places: attached ones first, then by name', () => {
     away.workers.map(({ name }) => name),
     ['local', 'a far one'],
   );
+});
+
+test('the workforce is those attached, and the rates they have', () => {
+  assert.equal(workforce([]), '0 workers');
+  const away = workerView({ connected: false });
+  assert.equal(workforce([workerView(), away]), '1 worker, 9,000 tokens/s, 1.00 MH/s');
+  assert.equal(workforce([workerView({ hashes_per_second: 0 })]), '1 worker, 9,000 tokens/s');
 });
 
 test('what the pool does is one sentence', () => {
