@@ -6,6 +6,8 @@ export interface ParentPort {
   send?(message: FromChild): boolean;
   on(event: 'message', listener: (message: ToChild) => void): unknown;
   on(event: 'disconnect' | 'SIGINT' | 'SIGTERM', listener: () => void): unknown;
+  on(event: 'uncaughtException' | 'unhandledRejection', listener: (error: unknown) => void): unknown;
+  readonly stderr: { write(text: string): unknown };
   exit(code: number): void;
 }
 
@@ -27,6 +29,13 @@ export function serve(port: ParentPort, handle: RequestHandler): void {
   port.on('SIGINT', () => {});
   port.on('SIGTERM', () => {});
   port.on('disconnect', () => port.exit(0));
+  // Before the WebAssembly backend sets its own, which would print its whole source.
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    port.on(event, (error) => {
+      port.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+      port.exit(1);
+    });
+  }
   port.on('message', (message) => {
     if (message.kind === 'cancel') return running.get(message.id)?.abort();
     const { id, request } = message;

@@ -8,9 +8,9 @@ import type { Head } from '#worker/train/miner-head.ts';
 
 /**
  * Standard errors on top of the gate's own. The pool draws other windows than we do; the difference of two
- * sample means has a standard error of √2 of one, so two more let about nine in ten pass.
+ * sample means has a standard error of √2 of one, so one and a half more let six in seven pass at the least.
  */
-const EXTRA_Z_MILLI = 2_000;
+const EXTRA_Z_MILLI = 1_500;
 /** More windows than this would make the estimate cost as much as the training it judges. */
 const MOST_WINDOWS = 128;
 

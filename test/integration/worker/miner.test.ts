@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, it } from 'node:test';
+import { keyPair } from '#shared/crypto/keys.ts';
+import { tempDir } from '#test/helpers/temp-dir.ts';
+import { TINY_TEXT, TinyPool } from '#test/helpers/tiny-pool.ts';
+import { startBackend } from '#worker/model/backend.ts';
+import { Miner, type MinerOptions } from '#worker/train/miner.ts';
+import type { MinerEvent } from '#worker/train/miner-events.ts';
+
+type Of<T extends MinerEvent['type']> = Extract<MinerEvent, { type: T }>;
+
+const key = keyPair(new Uint8Array(32).fill(8));
+const file = join(await tempDir(), 'text.txt');
+before(async () => {
+  await writeFile(file, TINY_TEXT);
+  await startBackend('wasm');
+});
+
+/** A running miner, and its events one by one. Time runs a hundred times as fast. */
+class Run {
+  readonly pool = new TinyPool();
+  readonly events: MinerEvent[] = [];
+  readonly ended: Promise<void>;
+  readonly #stop = new AbortController();
+  #wake = () => {};
+  #read = 0;
+
+  constructor(options: Partial<MinerOptions> = {}) {
+    const started = performance.now();
+    const { pool } = this;
+    const miner = new Miner(
+      { batchSize: 4, learningRate: 1e-2, file, backend: 'wasm', firstLookMs: 100, ...options },
+      {
+        api: pool,
+        payloads: pool,
+        key,
+        random: () => 0.25,
+        now: () => (performance.now() - started) * 100,
+        report: (event) => {
+          this.events.push(event);
+          this.#wake();
+        },
+      },
+    );
+    this.ended = miner.run(this.#stop.signal);
+    this.ended.catch(() => {});
+  }
+
+  /** The next event of this type, after those that were asked for before. */
+  async next<T extends MinerEvent['type']>(type: T): Promise<Of<T>> {
+    for (;;) {
+      while (this.#read < this.events.length) {
+        const event = this.events[this.#read++] as MinerEvent;
+        if (event.type === type) return event as Of<T>;
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('stopped'));
+    await this.ended;
+  }
+}
+
+it('submits what it should pass, is paid, and goes on from its own weights', async () => {
+  const run = new Run();
+  const { pool } = run;
+  const genesis = pool.root;
+  const estimate = await run.next('estimate');
+  const { submission } = await run.next('sent');
+  assert.ok(run.events.includes(estimate));
+  const [first] = pool.submissions;
+  assert.equal(first?.view.id, submission);
+  assert.equal(first?.view.base, genesis);
+  assert.deepEqual(first?.manifest.miner, key.publicKey);
+  pool.accept();
+  assert.equal((await run.next('accepted')).reward, '100');
+  assert.equal((await run.next('balance')).units, '100');
+  assert.equal((await run.next('head')).ours, true);
+  await run.next('sent');
+  assert.equal(pool.submissions[1]?.view.base, first && pool.root);
+  await run.stop();
+  assert.ok(
+    run.events
+      .filter((e): e is Of<'estimate'> => e.type === 'estimate' && e.send)
+      .every((e) => e.gainNats > 0),
+  );
+});
+
+it('starts again from the head of another miner', async () => {
+  const run = new Run({ firstLookMs: 1e9 });
+  await run.next('step');
+  for (let i = 0; i < 40; i++) await run.next('step');
+  const trained = (run.events.at(-1) as Of<'step'>).loss;
+  run.pool.commit(run.pool.freshTensors(99));
+  assert.equal((await run.next('head')).ours, false);
+  const { loss } = await run.next('step');
+  assert.ok(loss > trained + 0.3, `expected the loss of untrained weights, got ${loss} after ${trained}`);
+  await run.stop();
+});
+
+it('tells why a submission was rejected, and trains on', async () => {
+  const run = new Run();
+  await run.next('sent');
+  run.pool.reject('GATE_NOT_BETTER');
+  const { code, details } = await run.next('rejected');
+  assert.deepEqual([code, details], ['GATE_NOT_BETTER', { gain_micro_nats: 1 }]);
+  await run.next('sent');
+  await run.stop();
+});
+
+it('UNAVAILABLE is no reason to stop training', async () => {
+  const run = new Run();
+  await run.next('step');
+  run.pool.away = true;
+  assert.equal((await run.next('trouble')).code, 'UNAVAILABLE');
+  await run.next('step');
+  run.pool.away = false;
+  await run.next('sent');
+  await run.stop();
+});
+
+it('UNAVAILABLE where the pool cannot be reached at first', async () => {
+  const pool = new TinyPool();
+  pool.away = true;
+  const options = { batchSize: 4, file, backend: 'wasm' };
+  const miner = new Miner(options, {
+    api: pool,
+    payloads: pool,
+    key,
+    report: () => {},
+    now: () => 0,
+    random: () => 0,
+  });
+  await assert.rejects(miner.run(new AbortController().signal), { code: 'UNAVAILABLE' });
+});
+
+it('ends after its steps, with its last weights submitted', async () => {
+  const run = new Run({ steps: 30, firstLookMs: 1e9 });
+  await run.next('sent');
+  run.pool.accept();
+  await run.ended;
+  assert.equal(run.events.filter(({ type }) => type === 'step').length, 30);
+  assert.equal(
+    run.events.some(({ type }) => type === 'accepted'),
+    true,
+  );
+});
