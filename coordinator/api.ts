@@ -2,12 +2,12 @@ import type { Chain } from '#coordinator/chain/chain.ts';
 import type { ChatStage } from '#coordinator/chat/chat.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
-import { blockView, submissionView } from '#coordinator/http/views.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
+import { blockView, submissionView } from '#coordinator/views.ts';
 import type { LossPoint, ModelView, Overview, Readiness } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
@@ -132,7 +132,6 @@ function parametersOf(chain: Chain): number {
 
 async function modelView(chain: Chain): Promise<ModelView> {
   const { meta, sealed } = chain;
-  const loss = (await chain.losses()).at(-1);
   return {
     network: toHex(chain.networkId),
     name: meta.manifest.name,
@@ -142,7 +141,10 @@ async function modelView(chain: Chain): Promise<ModelView> {
     root: toHex(sealed.root),
     salt_hash: toHex(sealed.saltHash),
     parameters: parametersOf(chain),
-    validation_loss_nats: loss?.height === sealed.position.index ? loss.microNats / 1e6 : null,
+    validation_loss_nats:
+      chain.newestLoss !== null && chain.measuredHeight === sealed.position.index
+        ? chain.newestLoss / 1e6
+        : null,
     tensors: sortByName([...sealed.tensors.values()]).map(({ name, dtype, shape, payloadHash, height }) => ({
       name,
       dtype,

@@ -1,10 +1,10 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
-import { submissionView } from '#coordinator/http/views.ts';
 import type { Log } from '#coordinator/log.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { CommitReport } from '#coordinator/pipeline.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
+import { submissionView } from '#coordinator/views.ts';
 import type { Feed } from '#coordinator/ws/feed.ts';
 import type { EntryKind } from '#shared/block/journal.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';

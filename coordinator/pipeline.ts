@@ -65,7 +65,8 @@ export class Pipeline {
   async start(): Promise<void> {
     for (const record of this.#state.submissions.pending()) await this.#resume(record);
     this.#stages.evaluation.start();
-    if (!(await this.#headIsMeasured())) await this.#stages.evaluation.measureHead();
+    if (this.#state.chain.measuredHeight !== this.#state.chain.height('B'))
+      await this.#stages.evaluation.measureHead();
     this.mineNext();
   }
 
@@ -80,7 +81,7 @@ export class Pipeline {
   /** Receives an upload; when this resolves, it is durable and on its way. */
   async submit(upload: Upload): Promise<{ record: SubmissionRecord; isNew: boolean }> {
     const received = await this.#stages.intake.receive(upload);
-    if (received.isNew) await this.#enqueue(received.record);
+    if (received.isNew) await this.#stages.evaluation.enqueue(received.record);
     return received;
   }
 
@@ -91,6 +92,7 @@ export class Pipeline {
     if (!next) return;
     this.#mining = this.#mineAndCommit(next)
       .catch((error) => this.#failed(next, error))
+      .catch((error) => this.#retryLater('a submission that failed could not be put back', error))
       .finally(() => {
         this.#mining = undefined;
         if (!this.#retry) this.mineNext();
@@ -156,31 +158,33 @@ export class Pipeline {
       await this.#reject(now, error);
       return;
     }
-    if (now.state !== 'evaluated') await submissions.move(record.id, 'evaluated');
-    this.#retry = setTimeout(() => {
+    this.#retryLater();
+    if (now.state === 'mining' || now.state === 'mined') await submissions.move(record.id, 'evaluated');
+  }
+
+  #retryLater(message?: string, error?: unknown): void {
+    if (message !== undefined) this.#events.onFault(message, error);
+    this.#retry ??= setTimeout(() => {
       this.#retry = undefined;
       this.mineNext();
     }, RETRY_MS);
   }
 
   async #resume(record: SubmissionRecord): Promise<void> {
-    const { submissions } = this.#state;
+    const { submissions, spool } = this.#state;
+    const lost = record.tensors.find(({ payloadHash }) => !spool.has(payloadHash));
+    if (lost)
+      return this.#reject(
+        record,
+        new PoolError(
+          'STORE_IO',
+          `${lost.name}: the uploaded bytes are gone from the spool; submit them again`,
+        ),
+      );
     if (record.state === 'mining' || record.state === 'mined') await submissions.move(record.id, 'evaluated');
-    else if (record.state === 'evaluating') await this.#enqueue(await submissions.move(record.id, 'queued'));
-    else if (record.state === 'received' || record.state === 'queued') await this.#enqueue(record);
-  }
-
-  /** A Redis that is away is no reason to refuse: the submission is durable, and queued as soon as it is back. */
-  async #enqueue(record: SubmissionRecord): Promise<void> {
-    try {
+    else if (record.state === 'evaluating')
+      await this.#stages.evaluation.enqueue(await submissions.move(record.id, 'queued'));
+    else if (record.state === 'received' || record.state === 'queued')
       await this.#stages.evaluation.enqueue(record);
-    } catch (error) {
-      this.#events.onFault('a submission could not be queued yet', error);
-    }
-  }
-
-  async #headIsMeasured(): Promise<boolean> {
-    const losses = await this.#state.chain.losses();
-    return losses.at(-1)?.height === this.#state.chain.height('B');
   }
 }

@@ -18,7 +18,7 @@ export class Chain {
   readonly #kv: KV;
   readonly #payloads: PayloadStore;
   readonly networkId: Uint8Array;
-  #newestLoss: number | null = null;
+  #newestLoss: { height: number; microNats: number } | null = null;
   #meta: MetaBlock;
   #sealed: SealedModel;
 
@@ -45,7 +45,7 @@ export class Chain {
     const meta = await readMeta(kv, payloads);
     const sealed = await readSealed(kv);
     const chain = new Chain({ kv, payloads }, { networkId: first.hash, meta, sealed });
-    chain.#newestLoss = (await chain.losses()).at(-1)?.microNats ?? null;
+    chain.#newestLoss = (await chain.losses()).at(-1) ?? null;
     return chain;
   }
 
@@ -109,11 +109,16 @@ export class Chain {
 
   /** Measured loss of the newest head that was measured, micro-nats. */
   get newestLoss(): number | null {
-    return this.#newestLoss;
+    return this.#newestLoss?.microNats ?? null;
+  }
+
+  /** B height of the newest head whose loss was measured. */
+  get measuredHeight(): number | null {
+    return this.#newestLoss?.height ?? null;
   }
 
   async recordLoss(height: number, loss: { microNats: number; at: number }): Promise<void> {
-    this.#newestLoss = loss.microNats;
+    this.#newestLoss = { height, microNats: loss.microNats };
     const value = concatBytes(u64be(loss.microNats), u64be(loss.at));
     await this.#kv.batch([put(bucketKey(BUCKET.validationLoss, height), value)], { durable: false });
   }

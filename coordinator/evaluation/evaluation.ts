@@ -1,5 +1,6 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Salts } from '#coordinator/chain/salts.ts';
+import type { HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
 import { modelMessage, tensorMessage } from '#coordinator/dispatch/model-ref.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { WorkerListener, Workers } from '#coordinator/dispatch/workers.ts';
@@ -9,14 +10,11 @@ import {
   type EvaluatedMessage,
   type LeaseTarget,
 } from '#coordinator/evaluation/check-result.ts';
-import type { EvaluationJob, HeldJob } from '#coordinator/queue/evaluation-queue.ts';
+import { type DescribedJob, describeJob } from '#coordinator/evaluation/describe-job.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
-import { decodeParameterBody } from '#shared/block/body.ts';
-import { equalBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import { windowsOf } from '#shared/pol/certificate.ts';
 import type { FromWorker } from '#shared/protocol/worker.ts';
-import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 
 export interface EvaluationOptions {
   /** A lease that is not finished by then is taken back. */
@@ -28,14 +26,6 @@ export interface EvaluationOptions {
 }
 
 export const EVALUATION_DEFAULTS: EvaluationOptions = { leaseMs: 600_000, tickMs: 1_000, maxCrashes: 3 };
-
-export interface JobQueue {
-  add(data: EvaluationJob): Promise<void>;
-  take(): Promise<HeldJob | null>;
-  extend(held: HeldJob): Promise<void>;
-  complete(held: HeldJob): Promise<void>;
-  giveBack(held: HeldJob): Promise<void>;
-}
 
 export interface EvaluationEvents {
   /** The gate passed on the current head. */
@@ -51,11 +41,12 @@ const SWEEP_MS = 5_000;
 
 interface Lease {
   readonly id: string;
-  readonly held: HeldJob;
   readonly session: WorkerSession;
-  readonly record: SubmissionRecord | null;
   readonly target: LeaseTarget;
   readonly expiresMs: number;
+  held: HeldJob;
+  /** Null where the head itself is measured. */
+  record: SubmissionRecord | null;
 }
 
 export interface EvaluationParts {
@@ -69,16 +60,21 @@ export interface EvaluationParts {
 
 /**
  * The evaluation stage: hands queued submissions (and new heads, to be measured) to workers that are ready, and turns
- * what they sign into a verdict. Losses come from workers; whether they suffice is decided here, by the gate.
+ * what they sign into a verdict. Losses come from workers; whether they suffice is decided here, by the gate. What
+ * waits stands in the store; the queue only says whose turn it is, and is filled again whenever it forgets.
  */
 export class EvaluationStage implements WorkerListener {
   readonly #options: EvaluationOptions;
   readonly #parts: EvaluationParts;
   readonly #events: EvaluationEvents;
   readonly #leases = new Map<string, Lease>();
+  readonly #running = new Set<Promise<void>>();
+  /** Failed measurements of one head. */
+  #headFailures = { root: '', count: 0 };
   #lastLease = 0;
   #pumping: Promise<void> | undefined;
   #again = false;
+  #closed = false;
   #nextSweepMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -94,22 +90,33 @@ export class EvaluationStage implements WorkerListener {
 
   /** Gives every lease back. */
   async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#timer);
     await this.#pumping;
-    await Promise.allSettled([...this.#leases.values()].map((lease) => this.#giveBack(lease)));
+    for (const lease of this.#leases.values()) this.#background(this.#giveBack(lease));
+    await Promise.allSettled(this.#running);
   }
 
-  /** Brings a submission into the queue; also again, when the head has moved under it. */
+  /**
+   * Brings a submission into the queue; also again, when the head has moved under it. Durable when it resolves: a
+   * Redis that is away is no reason to refuse, the sweep tells it later.
+   */
   async enqueue(record: SubmissionRecord): Promise<void> {
-    const { submissions, queue } = this.#parts;
-    if (record.state !== 'queued') await submissions.move(record.id, 'queued');
-    await queue.add({ kind: 'submission', id: toHex(record.id) });
-    this.pump();
+    if (record.state !== 'queued') await this.#parts.submissions.move(record.id, 'queued');
+    await this.#add({ kind: 'submission', id: toHex(record.id) });
   }
 
   /** Has the head's loss over the whole public validation set measured. */
   async measureHead(): Promise<void> {
-    await this.#parts.queue.add({ kind: 'head', id: toHex(this.#parts.chain.sealed.root) });
+    await this.#add({ kind: 'head', id: toHex(this.#parts.chain.sealed.root) });
+  }
+
+  async #add(job: Parameters<JobQueue['add']>[0]): Promise<void> {
+    try {
+      await this.#parts.queue.add(job);
+    } catch (error) {
+      this.#events.onFault('an evaluation could not be queued yet', error);
+    }
     this.pump();
   }
 
@@ -125,20 +132,22 @@ export class EvaluationStage implements WorkerListener {
   onMessage(session: WorkerSession, message: FromWorker): void {
     if (message.type !== 'evaluated' && message.type !== 'failed' && message.type !== 'progress') return;
     const lease = this.#leases.get(message.lease);
-    if (!lease || lease.session !== session)
+    if (!lease || lease.session !== session) {
+      if (message.type === 'progress') return; // crossed the cancel on its way
       throw new PoolError('LEASE_UNKNOWN', `this worker does not hold lease ${message.lease}`);
+    }
     if (message.type === 'progress') {
       if (lease.record) this.#events.onProgress(lease.record, { done: message.done, total: message.total });
       return;
     }
     this.#end(lease);
-    this.#background(
-      message.type === 'evaluated' ? this.#finish(lease, message) : this.#failed(lease, message.error),
-    );
+    if (message.type === 'failed') this.#background(this.#failed(lease, message.error));
+    else this.#evaluated(lease, message);
   }
 
   /** Hands out jobs while workers are ready. One run at a time; a call meanwhile makes it look once more. */
   pump(): void {
+    if (this.#closed) return;
     this.#again = true;
     this.#pumping ??= this.#pumpAll().finally(() => {
       this.#pumping = undefined;
@@ -157,15 +166,27 @@ export class EvaluationStage implements WorkerListener {
   }
 
   async #handOutOne(): Promise<boolean> {
-    if (!this.#readySession()) return false;
+    if (this.#closed || !this.#readySession()) return false;
     const held = await this.#parts.queue.take();
     if (!held) return false;
-    const session = this.#readySession();
-    const job = await this.#describe(held.data);
-    if (!job) await this.#parts.queue.complete(held);
-    else if (!session) await this.#parts.queue.giveBack(held);
+    const running = this.#leaseOf(held);
+    if (running) {
+      // Its lock ran out, or Redis forgot it: the lease goes on under the new lock.
+      running.held = held;
+      return true;
+    }
+    const job = await describeJob(this.#parts, held.data);
+    const session = this.#closed ? undefined : this.#readySession();
+    if (!job) await held.complete();
+    else if (!session) await held.giveBack();
     else await this.#grant(session, held, job);
     return true;
+  }
+
+  #leaseOf({ data }: HeldJob): Lease | undefined {
+    return [...this.#leases.values()].find(
+      ({ held }) => held.data.kind === data.kind && held.data.id === data.id,
+    );
   }
 
   /** The ready worker that has least to do. */
@@ -174,57 +195,17 @@ export class EvaluationStage implements WorkerListener {
     return ready.sort((a, b) => a.holds.evaluate - b.holds.evaluate)[0];
   }
 
-  /** What a job is about now; null where it has become void. */
-  async #describe(
-    data: EvaluationJob,
-  ): Promise<{ record: SubmissionRecord | null; target: LeaseTarget; changed: readonly TensorRef[] } | null> {
-    const { chain, submissions, salts } = this.#parts;
-    const { sealed, meta, networkId } = chain;
-    const base = { head: sealed.position.hash, baseRoot: sealed.root, height: sealed.position.index };
-    if (data.kind === 'head') {
-      if (data.id !== toHex(sealed.root)) return null;
-      const windows = Array.from({ length: meta.manifest.validation.windows }, (_, i) => i);
-      const submission = await this.#sealedBy();
-      return {
-        record: null,
-        changed: [],
-        target: { ...base, submission, candidateRoot: sealed.root, windows, salt: new Uint8Array(32) },
-      };
-    }
-    const record = await submissions.get(fromHex(data.id, 32));
-    if (!record || (record.state !== 'queued' && record.state !== 'evaluating')) return null;
-    const salt = salts.reveal(sealed.position.index, sealed.saltHash);
-    const tensors = new Map<string, TensorRef>(sealed.tensors);
-    for (const tensor of record.tensors) tensors.set(tensor.name, tensor);
-    const candidateRoot = modelRoot(tensors.values());
-    const windows = windowsOf(networkId, { submission: record.id, head: base.head, salt }, meta.manifest);
-    return {
-      record,
-      changed: record.tensors,
-      target: { ...base, submission: record.id, candidateRoot, windows, salt },
-    };
-  }
-
-  /** Submission that sealed the head: what the head's measurement is signed for. */
-  async #sealedBy(): Promise<Uint8Array> {
-    const { chain } = this.#parts;
-    const block = await chain.block('B', chain.sealed.position.index);
-    return block ? decodeParameterBody(block.body).submission : new Uint8Array(32);
-  }
-
-  async #grant(
-    session: WorkerSession,
-    held: HeldJob,
-    job: { record: SubmissionRecord | null; target: LeaseTarget; changed: readonly TensorRef[] },
-  ): Promise<void> {
+  /** The lease stands before anything is awaited: a worker that is lost meanwhile gives it back. */
+  async #grant(session: WorkerSession, held: HeldJob, job: DescribedJob): Promise<void> {
     const { chain, submissions, now } = this.#parts;
-    const { target, changed } = job;
+    const { target, changed, record } = job;
     session.ready.evaluate -= 1;
     session.holds.evaluate += 1;
     const id = `evaluation-${++this.#lastLease}`;
-    const lease = { id, held, session, record: job.record, target, expiresMs: now() + this.#options.leaseMs };
+    const lease: Lease = { id, held, session, record, target, expiresMs: now() + this.#options.leaseMs };
     this.#leases.set(id, lease);
-    if (job.record?.state === 'queued') await submissions.move(job.record.id, 'evaluating');
+    if (record?.state === 'queued') lease.record = await submissions.move(record.id, 'evaluating');
+    if (this.#leases.get(id) !== lease) return;
     session.send({
       type: 'evaluate',
       lease: id,
@@ -237,46 +218,44 @@ export class EvaluationStage implements WorkerListener {
     });
   }
 
-  async #finish(lease: Lease, message: EvaluatedMessage): Promise<void> {
-    const { chain, queue } = this.#parts;
-    const result = checkResult(chain, lease.target, { message, worker: lease.session });
-    this.#events.onEvaluated(message.ms);
-    if (lease.record === null) {
-      await queue.complete(lease.held);
-      if (result.ok)
-        this.#events.onHeadLoss({
-          height: lease.target.height,
-          microNats: result.verdict.meanCandidateMicroNats,
-          submission: lease.target.submission,
-        });
-      return;
-    }
+  /** A result that does not hold is the worker's fault alone: the gateway counts it, the job goes to another. */
+  #evaluated(lease: Lease, message: EvaluatedMessage): void {
+    const result = checkResult(this.#parts.chain, lease.target, { message, worker: lease.session });
     if (!result.ok && result.error.code === 'ATTESTATION') {
       this.#events.onFault(`worker ${lease.session.address} sent a result that does not hold`, result.error);
-      await this.#crashed(lease, result.error);
-      return;
+      this.#background(this.#requeue(lease));
+      throw result.error;
+    }
+    this.#events.onEvaluated(message.ms);
+    this.#background(this.#finish(lease, result));
+  }
+
+  async #finish(lease: Lease, result: CheckedResult): Promise<void> {
+    const { chain } = this.#parts;
+    const { record, target, held } = lease;
+    if (record === null) {
+      if (!result.ok) return this.#failed(lease, result.error.toObject());
+      const microNats = result.verdict.meanCandidateMicroNats;
+      this.#events.onHeadLoss({ height: target.height, microNats, submission: target.submission });
+      return held.complete();
     }
     // The head moved meanwhile: judged again, against the model it now competes with.
-    const stale = result.ok && !equalBytes(lease.target.head, chain.sealed.position.hash);
-    if (stale) {
-      await this.#parts.submissions.move(lease.record.id, 'queued');
-      await queue.giveBack(lease.held);
-    } else {
-      await this.#judge(lease.record, result);
-      await queue.complete(lease.held);
-    }
+    if (result.ok && !equalBytes(target.head, chain.sealed.position.hash)) return this.#requeue(lease);
+    await this.#judge(record, result);
+    await held.complete();
     this.pump();
   }
 
   async #judge(record: SubmissionRecord, result: CheckedResult): Promise<void> {
     const { submissions, chain } = this.#parts;
+    const from = 'evaluating';
     if (!result.ok) {
-      await submissions.move(record.id, 'rejected', { error: result.error.toObject() as never });
+      await submissions.move(record.id, 'rejected', { from, error: result.error.toObject() as never });
       return;
     }
     const { verdict } = result;
     if (verdict.passed) {
-      this.#events.onPassed(await submissions.move(record.id, 'evaluated', { verdict }));
+      this.#events.onPassed(await submissions.move(record.id, 'evaluated', { from, verdict }));
       return;
     }
     const error = new PoolError(
@@ -284,32 +263,31 @@ export class EvaluationStage implements WorkerListener {
       `the loss went from ${verdict.meanBaseMicroNats} to ${verdict.meanCandidateMicroNats} micro-nats; expected a gain of at least ${chain.meta.manifest.gate.delta_micro_nats} beyond a margin of ${verdict.marginMicroNats}`,
       { gain_micro_nats: verdict.meanGainMicroNats, margin_micro_nats: verdict.marginMicroNats },
     );
-    await submissions.move(record.id, 'rejected', { verdict, error: error.toObject() as never });
+    await submissions.move(record.id, 'rejected', { from, verdict, error: error.toObject() as never });
   }
 
   async #failed(lease: Lease, error: unknown): Promise<void> {
     const failure = PoolError.fromObject(error);
     this.#events.onFault(`worker ${lease.session.address} could not evaluate`, failure);
-    if (lease.record === null) await this.#parts.queue.complete(lease.held);
-    else await this.#crashed(lease, failure);
+    if (lease.record !== null) return this.#crashed(lease, failure);
+    const { root, count } = this.#headFailures;
+    const { id } = lease.held.data;
+    this.#headFailures = { root: id, count: root === id ? count + 1 : 1 };
+    await lease.held.complete();
   }
 
   /** Another try, or the end: a submission that takes every evaluator down must not block the queue. */
   async #crashed(lease: Lease, failure: PoolError): Promise<void> {
-    const { submissions, queue } = this.#parts;
+    const { submissions } = this.#parts;
     const record = lease.record as SubmissionRecord;
     const crashes = record.crashes + 1;
-    if (crashes < this.#options.maxCrashes) {
-      await submissions.move(record.id, 'queued', { crashes });
-      await queue.giveBack(lease.held);
-    } else {
-      const error = new PoolError(
-        'EVALUATION_CRASHED',
-        `${crashes} evaluations failed, the last with ${failure.code}`,
-      );
-      await submissions.move(record.id, 'rejected', { crashes, error: error.toObject() as never });
-      await queue.complete(lease.held);
-    }
+    if (crashes < this.#options.maxCrashes) return this.#requeue(lease, { crashes });
+    const error = new PoolError(
+      'EVALUATION_CRASHED',
+      `${crashes} evaluations failed, the last with ${failure.code}`,
+    );
+    await submissions.move(record.id, 'rejected', { crashes, error: error.toObject() as never });
+    await lease.held.complete();
     this.pump();
   }
 
@@ -318,20 +296,23 @@ export class EvaluationStage implements WorkerListener {
     lease.session.holds.evaluate -= 1;
   }
 
-  async #giveBack(lease: Lease): Promise<void> {
+  #giveBack(lease: Lease): Promise<void> {
     this.#end(lease);
-    if (lease.record) await this.#parts.submissions.move(lease.record.id, 'queued');
-    await this.#parts.queue.giveBack(lease.held);
+    return this.#requeue(lease);
+  }
+
+  async #requeue({ record, held }: Lease, change: { crashes?: number } = {}): Promise<void> {
+    if (record) await this.#parts.submissions.move(record.id, 'queued', { from: 'evaluating', ...change });
+    await held.giveBack();
     this.pump();
   }
 
   #tick(): void {
     const now = this.#parts.now();
     for (const lease of this.#leases.values()) {
-      if (now > lease.expiresMs) {
-        lease.session.send({ type: 'cancel', id: lease.id });
-        this.#background(this.#giveBack(lease));
-      } else this.#background(this.#parts.queue.extend(lease.held));
+      // A lock that is lost comes back as the same job, and is bound to its lease again.
+      if (now <= lease.expiresMs) lease.held.extend().catch(() => undefined);
+      else this.#expire(lease);
     }
     if (now > this.#nextSweepMs) {
       this.#nextSweepMs = now + SWEEP_MS;
@@ -340,14 +321,30 @@ export class EvaluationStage implements WorkerListener {
     this.pump();
   }
 
+  #expire(lease: Lease): void {
+    lease.session.send({ type: 'cancel', id: lease.id });
+    this.#end(lease);
+    const late = new PoolError('TIMEOUT', `not finished within ${this.#options.leaseMs} ms`);
+    this.#background(this.#failed(lease, late.toObject()));
+  }
+
   /** Whatever waits in the store has its job, also after Redis was down, emptied or restored from an old file. */
   async #sweep(): Promise<void> {
-    const { submissions, queue } = this.#parts;
-    for (const record of submissions.pending())
-      if (record.state === 'queued') await queue.add({ kind: 'submission', id: toHex(record.id) });
+    const { submissions, queue, chain } = this.#parts;
+    const leased = new Set([...this.#leases.values()].map(({ held }) => held.data.id));
+    for (const { id, state } of submissions.pending())
+      if (state === 'queued' || (state === 'evaluating' && !leased.has(toHex(id))))
+        await queue.add({ kind: 'submission', id: toHex(id) });
+    const root = toHex(chain.sealed.root);
+    const hopeless = this.#headFailures.root === root && this.#headFailures.count >= this.#options.maxCrashes;
+    if (chain.measuredHeight !== chain.height('B') && !hopeless && !leased.has(root))
+      await queue.add({ kind: 'head', id: root });
   }
 
   #background(work: Promise<void>): void {
-    work.catch((error) => this.#events.onFault('an evaluation could not be finished', error));
+    const settled = work
+      .catch((error) => this.#events.onFault('an evaluation could not be finished', error))
+      .finally(() => this.#running.delete(settled));
+    this.#running.add(settled);
   }
 }

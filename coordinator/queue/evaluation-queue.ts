@@ -1,13 +1,7 @@
-import { type Job, Queue, Worker } from 'bullmq';
+import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
+import type { EvaluationJob, HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
 import type { RedisConnection } from '#coordinator/queue/redis-connection.ts';
-
-/** A job holds hashes, never bytes: a submission to judge, or the head itself to measure. */
-export interface EvaluationJob {
-  readonly kind: 'submission' | 'head';
-  /** Submission id or model root, hex. */
-  readonly id: string;
-}
 
 export interface QueueOptions {
   /** Redis key prefix: the network's id, so that pools can share a Redis. */
@@ -18,32 +12,27 @@ export interface QueueOptions {
   readonly gateway: string;
 }
 
-/** A job that this coordinator holds, until it is completed or given back. */
-export interface HeldJob {
-  readonly data: EvaluationJob;
-  readonly token: string;
-  readonly job: Job<EvaluationJob>;
-}
-
 const NAME = 'evaluation';
 const STALLED_CHECK_MS = 2_000;
 /** A coordinator that dies with a job is not the job's fault; ours count crashes themselves. */
 const MAX_STALLED = 1_000;
 /** A command waits no longer than this for a Redis that is slow or gone. */
 const COMMAND_TIMEOUT_MS = 900;
+/** In closing, a Redis that does not answer is left behind after this long. */
+const CLOSE_MS = 1_500;
 const HEAD_PRIORITY = 10;
 
 /** The BullMQ queue of evaluations; the gateway takes jobs for its workers by hand. */
-export class EvaluationQueue {
+export class EvaluationQueue implements JobQueue {
   readonly #options: QueueOptions;
-  readonly #redis: Redis;
+  readonly #clients: readonly Redis[];
   readonly #queue: Queue<EvaluationJob>;
   readonly #fetcher: Worker<EvaluationJob>;
   #taken = 0;
 
   private constructor(options: QueueOptions, redis: Redis, fetcherRedis: Redis) {
     this.#options = options;
-    this.#redis = redis;
+    this.#clients = [redis, fetcherRedis];
     const shared = { prefix: options.prefix };
     this.#queue = new Queue(NAME, {
       ...shared,
@@ -62,12 +51,12 @@ export class EvaluationQueue {
     const ignore = () => undefined;
     this.#queue.on('error', ignore);
     this.#fetcher.on('error', ignore);
-    redis.on('error', ignore);
-    fetcherRedis.on('error', ignore);
+    for (const client of this.#clients) client.on('error', ignore);
   }
 
   static async open(connection: RedisConnection, options: QueueOptions): Promise<EvaluationQueue> {
-    const redis = connect(connection, { commandTimeout: COMMAND_TIMEOUT_MS, maxRetriesPerRequest: 1 });
+    const redis = connect(connection, { maxRetriesPerRequest: 1 });
+    // BullMQ asks for null here; the command timeout bounds the wait all the same, as nothing blocks.
     const fetcherRedis = connect(connection, { maxRetriesPerRequest: null });
     const queue = new EvaluationQueue(options, redis, fetcherRedis);
     await queue.#queue.waitUntilReady();
@@ -76,31 +65,21 @@ export class EvaluationQueue {
     return queue;
   }
 
-  /** Adds a job once: while one of the same id waits or runs, nothing happens. */
   async add(data: EvaluationJob): Promise<void> {
     const priority = data.kind === 'head' ? { priority: HEAD_PRIORITY } : {};
     await this.#queue.add(data.kind, data, { jobId: jobId(data), ...priority });
   }
 
-  /** The next job, now held by this coordinator, or null when none waits. */
   async take(): Promise<HeldJob | null> {
     const token = `${this.#options.gateway}-${this.#taken++}`;
     const job = await this.#fetcher.getNextJob(token, { block: false });
-    return job ? { data: job.data, token, job } : null;
-  }
-
-  async extend({ job, token }: HeldJob): Promise<void> {
-    await job.extendLock(token, this.#options.lockMs);
-  }
-
-  /** Done, whatever came of it: what it was about stands in the store. */
-  async complete({ job, token }: HeldJob): Promise<void> {
-    await job.moveToCompleted(undefined as never, token, false);
-  }
-
-  /** Back to the front of the queue, for another worker. */
-  async giveBack({ job, token }: HeldJob): Promise<void> {
-    await job.moveToWait(token);
+    if (!job) return null;
+    return {
+      data: job.data,
+      extend: async () => void (await job.extendLock(token, this.#options.lockMs)),
+      complete: async () => void (await job.moveToCompleted(undefined as never, token, false)),
+      giveBack: async () => void (await job.moveToWait(token)),
+    };
   }
 
   async counts(): Promise<{
@@ -122,23 +101,32 @@ export class EvaluationQueue {
   }
 
   async ping(): Promise<void> {
-    await this.#redis.ping();
+    await this.#clients[0]?.ping();
   }
 
+  /** Settles in bounded time, also while Redis is away. */
   async close(): Promise<void> {
-    await this.#fetcher.close(true);
-    await this.#queue.close();
-    this.#redis.disconnect();
+    const closed = Promise.allSettled([this.#fetcher.close(true), this.#queue.close()]);
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([
+      closed,
+      new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, CLOSE_MS);
+      }),
+    ]);
+    clearTimeout(timer);
+    for (const client of this.#clients) client.disconnect();
   }
 }
 
 const jobId = ({ kind, id }: EvaluationJob): string => `${kind}-${id}`;
 
-function connect(
-  connection: RedisConnection,
-  options: { commandTimeout?: number; maxRetriesPerRequest: number | null },
-): Redis {
-  const settings = { ...options, retryStrategy: (times: number) => Math.min(50 * times, 1_000) };
+function connect(connection: RedisConnection, options: { maxRetriesPerRequest: number | null }): Redis {
+  const settings = {
+    ...options,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    retryStrategy: (times: number) => Math.min(50 * times, 1_000),
+  };
   if (connection.url !== undefined) return new Redis(connection.url, settings);
   return new Redis({ ...settings, path: connection.path as string });
 }

@@ -6,6 +6,7 @@ import { must } from '#shared/errors/pool-error.ts';
 import { checkMove, isFinal, SUBMISSION_STATES, type SubmissionState } from '#shared/lifecycle.ts';
 import { BUCKET, bucketKey, bucketRange } from './keys.ts';
 import { type KV, type KvOp, put } from './kv.ts';
+import { WriteLock } from './write-lock.ts';
 
 const state = z.enum(SUBMISSION_STATES as [SubmissionState, ...SubmissionState[]]);
 
@@ -63,6 +64,11 @@ export type SubmissionRecord = Readonly<z.infer<typeof recordSchema>>;
 export type SubmittedPayload = SubmissionRecord['tensors'][number];
 export type StoredVerdict = NonNullable<SubmissionRecord['verdict']>;
 
+/** What changes with a move, and the one state it may start from, where only one is right. */
+export type StateChange = Partial<Pick<SubmissionRecord, 'verdict' | 'error' | 'crashes'>> & {
+  readonly from?: SubmissionState;
+};
+
 export type StateListener = (record: SubmissionRecord) => void;
 
 /**
@@ -75,6 +81,7 @@ export class Submissions {
   readonly #pending = new Map<string, SubmissionRecord>();
   readonly #counts = new Map<SubmissionState, number>();
   readonly #listeners = new Set<StateListener>();
+  readonly #turns = new WriteLock();
   #nextSeq = 0;
 
   private constructor(kv: KV, now: () => number) {
@@ -145,13 +152,21 @@ export class Submissions {
   async move(
     id: Uint8Array,
     to: SubmissionState,
-    change: Partial<Pick<SubmissionRecord, 'verdict' | 'error' | 'crashes'>> = {},
+    { from, ...change }: StateChange = {},
   ): Promise<SubmissionRecord> {
-    const before = this.#pendingRecord(id);
-    const after = moved({ ...before, ...change }, to, this.#now());
-    await this.#kv.batch([recordOp(after)], { durable: true });
-    this.#publish(before, after);
-    return after;
+    // One after the other: two moves at once would both start from the same record, and one of them be lost.
+    return this.#turns.run(async () => {
+      const before = this.#pendingRecord(id);
+      must(
+        from === undefined || before.state === from,
+        'STATE',
+        () => `expected submission ${toHex(id)} to be ${from}, it is ${before.state}`,
+      );
+      const after = moved({ ...before, ...change }, to, this.#now());
+      await this.#kv.batch([recordOp(after)], { durable: true });
+      this.#publish(before, after);
+      return after;
+    });
   }
 
   /** The ops that mark a submission as committed and paid, for the commit's batch; `announce` follows it. */
