@@ -2,11 +2,20 @@ import { type ModelConfig, tensorShapes } from '#shared/weights/model-config.ts'
 import { seededUniform, type Uniform } from '#shared/weights/random.ts';
 
 /** Standard deviation of fresh matrices (Radford et al. 2019, GPT-2). */
-const INITIAL_SD = 0.02;
+const MATRIX_SD = 0.02;
+/**
+ * Of the logits that a fresh model gives, by way of its token embeddings. GPT-2's 0.02 suits its width of 768;
+ * at a width of 128, embeddings of 0.06 stood at 5.33 nats after 53,000 tokens of Moby Dick against 5.75 with
+ * 0.02, those of 0.045 a little better, those of 0.1 worse.
+ */
+const LOGIT_SD = 0.5;
+/** Positions matter less than tokens at first: as large as these, they would only be noise on them. */
+const POSITION_SD = 0.005;
 
 /**
  * Fresh float32 weights of a model, the same bytes on every machine: matrices near normal with standard
- * deviation 0.02, those that write to the residual stream divided by √(2·layers), norms 1, biases 0.
+ * deviation 0.02, those that write to the residual stream divided by √(2·layers), token embeddings such that
+ * logits have a standard deviation of 0.5, small position embeddings, norms 1, biases 0.
  */
 export function initialWeights(config: ModelConfig, seed: number): Map<string, Float32Array> {
   const uniform = seededUniform(seed);
@@ -20,8 +29,11 @@ export function initialWeights(config: ModelConfig, seed: number): Map<string, F
   return weights;
 }
 
-function sdOf(name: string, config: ModelConfig): number {
-  return name.endsWith('c_proj.weight') ? INITIAL_SD / Math.sqrt(2 * config.layers) : INITIAL_SD;
+function sdOf(name: string, { layers, width }: ModelConfig): number {
+  if (name === 'transformer.wpe.weight') return POSITION_SD;
+  // The last norm leaves hidden states of length √width.
+  if (name === 'transformer.wte.weight') return LOGIT_SD / Math.sqrt(width);
+  return name.endsWith('c_proj.weight') ? MATRIX_SD / Math.sqrt(2 * layers) : MATRIX_SD;
 }
 
 /**

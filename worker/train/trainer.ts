@@ -16,7 +16,7 @@ export interface TrainerOptions extends Schedule {
 }
 
 export const TRAINER_DEFAULTS: TrainerOptions = {
-  learningRate: 3e-3,
+  learningRate: 1.5e-3,
   finalFraction: 0.1,
   warmupSteps: 20,
   totalSteps: 1000,

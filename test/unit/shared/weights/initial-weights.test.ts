@@ -9,14 +9,20 @@ import { smallConfig } from '#test/helpers/tensors.ts';
 const config = smallConfig({ n_embd: 96, n_layer: 2 });
 
 describe('initialWeights', () => {
-  it('makes GPT-2’s spread of weights', () => {
+  it('makes each kind of weight as large as it should be', () => {
     const weights = initialWeights(config, 1);
     assert.deepEqual([...weights.keys()], [...tensorShapes(config).keys()]);
     assert.ok(weights.get('transformer.ln_f.weight')!.every((x) => x === 1));
     assert.ok(weights.get('transformer.h.0.attn.c_attn.bias')!.every((x) => x === 0));
-    const expected = { 'attn.c_attn.weight': 0.02, 'attn.c_proj.weight': 0.01, 'mlp.c_proj.weight': 0.01 };
+    const expected = {
+      'h.1.attn.c_attn.weight': 0.02,
+      'h.1.attn.c_proj.weight': 0.01,
+      'h.1.mlp.c_proj.weight': 0.01,
+      'wte.weight': 0.5 / Math.sqrt(96),
+      'wpe.weight': 0.005,
+    };
     for (const [name, sd] of Object.entries(expected)) {
-      const values = weights.get(`transformer.h.1.${name}`)!;
+      const values = weights.get(`transformer.${name}`)!;
       const measured = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
       assert.ok(Math.abs(measured / sd - 1) < 0.05, `${name}: ${measured}`);
     }
@@ -25,7 +31,7 @@ describe('initialWeights', () => {
   it('makes the same bytes on every machine', () => {
     const hash = createHash('sha256');
     for (const values of initialWeights(config, 1).values()) hash.update(new Uint8Array(values.buffer));
-    assert.equal(hash.digest('hex'), 'd49dee921e07cc31daaeed36c0f54a2ce76ad0110a69e3c55cdaac877a06081a');
+    assert.equal(hash.digest('hex'), 'dbd943ed439d5fe2652ce86254e95a0b57e6a12a5e81c0f65e6cfed075465b3c');
     assert.notDeepEqual(initialWeights(config, 2), initialWeights(config, 1));
   });
 });
