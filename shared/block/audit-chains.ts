@@ -25,8 +25,8 @@ export interface SealedSubmission {
 
 /**
  * Replays both chains from their first blocks, as a stranger would: first all of A, then B. Besides what MetaChain
- * and ParameterChain check: which Meta block rules which part of B, that a submission has one miner, and that no
- * payload is paid for twice. PROTOCOL §6 and §7.
+ * and ParameterChain check: which Meta block rules which part of B, that its validation set is the one it names, and
+ * that no payload is paid for twice. PROTOCOL §6 and §7.
  */
 export class ChainsAudit {
   readonly #metaChain = new MetaChain();
@@ -71,7 +71,7 @@ export class ChainsAudit {
     const before = chain.sealed;
     const { body, verdict } = chain.apply(block, meta);
     this.#open ??= { first: block, before, payloads: [] };
-    this.#checkPart(block);
+    this.#checkPayload(block, this.#open.payloads);
     if (body.seal === undefined || verdict === undefined) return undefined;
     const { first, payloads } = this.#open;
     for (const payload of payloads) this.#payloads.add(payload);
@@ -124,20 +124,14 @@ export class ChainsAudit {
     );
   }
 
-  #checkPart({ header }: Block): void {
-    const open = this.#open;
-    must(
-      open && equalBytes(open.first.header.minerPub, header.minerPub),
-      'BLOCK_BODY',
-      `B${header.index}: the parts of its submission have different miners`,
-    );
+  #checkPayload({ header }: Block, payloads: string[]): void {
     const payload = toHex(header.payloadHash);
     must(
       !this.#payloads.has(payload),
       'PAYLOAD_KNOWN',
       `B${header.index}: an earlier submission has the same payload ${payload}`,
     );
-    open.payloads.push(payload);
+    payloads.push(payload);
   }
 
   #advanceRule(sealedHash: Uint8Array): void {

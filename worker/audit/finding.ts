@@ -45,8 +45,11 @@ const NOT_FOUND_OUT: readonly string[] = [
 
 function found(place: string, error: unknown): unknown {
   if (!(error instanceof PoolError) || NOT_FOUND_OUT.includes(error.code) || findingOf(error)) return error;
-  // Checks of the chain begin their message with the block: that place is the more exact one.
+  // Checks of the chain begin their message with the block: where we only know that we were reading the journal,
+  // say, that is the more exact place. A block that lies about its height does not choose it.
   const [, named, rest] = /^([AB]\d+): (.*)$/s.exec(error.message) ?? [];
-  const message = rest ?? error.message;
-  return new PoolError(error.code, message, { ...error.details, [AT]: named ?? place }, { cause: error });
+  const isBlock = /^[AB]\d+$/.test(place);
+  const where = named !== undefined && !isBlock ? named : place;
+  const message = where === named ? (rest as string) : error.message;
+  return new PoolError(error.code, message, { ...error.details, [AT]: where }, { cause: error });
 }
