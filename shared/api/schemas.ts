@@ -42,14 +42,20 @@ export const chatEventSchema = z.discriminatedUnion('type', [
 ]);
 export type ChatEvent = z.infer<typeof chatEventSchema>;
 
+/** A whole number in a query: plain digits, where Number() would read '', ' 5', 0x5 and 5e0 too. */
+const digits = z
+  .string()
+  .regex(/^[0-9]{1,15}$/, 'expected digits')
+  .transform(Number);
+
 export const listQuerySchema = z.strictObject({
   state: stateSchema.optional(),
-  limit: z.coerce.number().int().min(1).max(500).default(50),
+  limit: digits.pipe(z.number().min(1).max(500)).default(50),
 });
 export const blocksQuerySchema = z.strictObject({
   /** First height; the newest blocks when it is left out. */
-  from: z.coerce.number().int().min(0).optional(),
-  limit: z.coerce.number().int().min(1).max(500).default(50),
+  from: digits.optional(),
+  limit: digits.pipe(z.number().min(1).max(500)).default(50),
 });
 
 export const submissionSchema = z.strictObject({

@@ -88,12 +88,23 @@ export function signSubmission(
   return { id, text: JSON.stringify(signed) };
 }
 
-/** Reads a signed manifest and checks its form and every signature. */
+/**
+ * Reads a signed manifest and checks its form and every signature. Each costs over a millisecond: callers who know how
+ * many tensors there can be pass `maxTensors`, above which none is checked (WEIGHTS_NAMES).
+ */
 export function verifySubmission(
   networkId: Uint8Array,
   text: string,
+  maxTensors = Number.POSITIVE_INFINITY,
 ): { id: Uint8Array; manifest: SubmissionManifest } {
   const signed = parse(text);
+  const names = new Set(signed.tensors.map(({ name }) => name));
+  must(names.size === signed.tensors.length, 'WEIGHTS_NAMES', 'a tensor is signed twice');
+  must(
+    names.size <= maxTensors,
+    'WEIGHTS_NAMES',
+    () => `expected at most ${maxTensors} signed tensors, got ${names.size}`,
+  );
   const manifest: SubmissionManifest = {
     miner: fromHex(signed.miner, 33),
     base: fromHex(signed.base, 32),

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { blocksQuerySchema, chatRequestSchema, listQuerySchema } from '#shared/api/schemas.ts';
+
+test('queries: defaults, plain digits', () => {
+  assert.deepEqual(listQuerySchema.parse({}), { limit: 50 });
+  assert.deepEqual(listQuerySchema.parse({ limit: '500', state: 'paid' }), { limit: 500, state: 'paid' });
+  assert.deepEqual(blocksQuerySchema.parse({ from: '0', limit: '1' }), { from: 0, limit: 1 });
+});
+
+test('queries: other numbers, repeated and unknown keys are refused', () => {
+  const numbers = [
+    '',
+    ' ',
+    '0',
+    '501',
+    '-1',
+    '1.0',
+    '1e1',
+    '0x5',
+    ' 5',
+    '5 ',
+    '٥',
+    'NaN',
+    '99999999999999999',
+    ['5'],
+    ['5', '5'],
+    {},
+    null,
+  ];
+  for (const limit of numbers)
+    assert.ok(!listQuerySchema.safeParse({ limit }).success, JSON.stringify(limit));
+  for (const from of ['', '-1', '1e3', ['1']]) assert.ok(!blocksQuerySchema.safeParse({ from }).success);
+  assert.ok(!listQuerySchema.safeParse({ state: 'toString' }).success);
+  assert.ok(!listQuerySchema.safeParse({ limits: '5' }).success);
+});
+
+test('chat: bounds, defaults, unknown keys', () => {
+  assert.deepEqual(chatRequestSchema.parse({ prompt: 'x' }), {
+    prompt: 'x',
+    max_tokens: 64,
+    temperature: 0.8,
+  });
+  const bad = [
+    'x',
+    null,
+    [],
+    {},
+    { prompt: '' },
+    { prompt: 'x'.repeat(20_001) },
+    { prompt: 'x', max_tokens: 0 },
+    { prompt: 'x', max_tokens: 1.5 },
+    { prompt: 'x', temperature: -1 },
+    { prompt: 'x', temperature: Number.NaN },
+    { prompt: 'x', temperature: Number.POSITIVE_INFINITY },
+    { prompt: 'x', seed: -1 },
+    { prompt: 'x', seed: 2 ** 32 },
+    JSON.parse('{"prompt":"x","__proto__":{"seed":1}}'),
+  ];
+  for (const body of bad) assert.ok(!chatRequestSchema.safeParse(body).success, JSON.stringify(body));
+});
