@@ -46,13 +46,17 @@ export function register(program: Command, environment: CommandEnvironment): voi
 
 async function ask(prompt: string, flags: ChatFlags, environment: CommandEnvironment): Promise<void> {
   const { out, signal } = environment;
-  let cut = false;
-  for await (const event of streamChat(flags.coordinator, requestOf(prompt, flags), signal)) {
-    if (flags.json) out(`${JSON.stringify(event)}\n`);
-    else if (event.type === 'token') out(printable(event.text));
-    else cut = event.finish_reason === 'length';
+  let end = '';
+  try {
+    for await (const event of streamChat(flags.coordinator, requestOf(prompt, flags), signal)) {
+      if (flags.json) out(`${JSON.stringify(event)}\n`);
+      else if (event.type === 'token') out(printable(event.text));
+      if (!flags.json) end = event.type === 'done' && event.finish_reason === 'length' ? ' …\n' : '\n';
+    }
+  } finally {
+    // Also after Ctrl-C: the terminal's next line begins at its start.
+    out(end);
   }
-  if (!flags.json) out(cut ? ' …\n' : '\n');
 }
 
 /** Line by line; an error of one question does not end a conversation at a terminal. */
