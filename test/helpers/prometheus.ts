@@ -4,13 +4,12 @@ import { once } from 'node:events';
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { after } from 'node:test';
 import { ALERTS, PROMETHEUS_CONFIG } from '#test/helpers/grafana.ts';
 import { repositoryFile, repositoryPath } from '#test/helpers/repository.ts';
+import { tempDir } from '#test/helpers/temp-dir.ts';
 import { toolPath } from '#test/helpers/tools.ts';
-
-/** How long a test waits for what must come. */
-const PATIENCE_MS = 20_000;
+import { until } from '#test/helpers/until.ts';
 
 export interface Series {
   readonly metric: Readonly<Record<string, string>>;
@@ -32,18 +31,22 @@ export interface Prometheus {
   until(expr: string): Promise<void>;
   /** The alerting rules, after each was evaluated at least once. */
   rules(): Promise<AlertRule[]>;
-  close(): Promise<void>;
 }
 
 /**
  * Prometheus on a free port, with the repository's own configuration and rules; only the target and the interval
- * (half a second) are others. Resolves when the target was scraped.
+ * (half a second) are others. Resolves when the target was scraped; it
+ * ends after the calling test.
  */
-export async function startPrometheus(target: string, dir: string): Promise<Prometheus> {
+export async function startPrometheus(target: string): Promise<Prometheus> {
+  let child: ChildProcess | undefined;
+  // Before tempDir's own: the folder goes when nobody writes to it any more.
+  after(() => child && end(child));
+  const dir = await tempDir();
   const config = await writeConfig(target, dir);
   const program = toolPath('prometheus');
   assert.ok(program);
-  const child = spawn(
+  child = spawn(
     program,
     [
       `--config.file=${config}`,
@@ -56,7 +59,9 @@ export async function startPrometheus(target: string, dir: string): Promise<Prom
   const query = async (expr: string) =>
     (await call<{ result: Series[] }>(`${api}/query`, new URLSearchParams({ query: expr }))).result;
   const rules = async () => (await call<{ groups: RuleGroup[] }>(`${api}/rules`)).groups.flatMap(ofGroup);
-  const resulting = (expr: string) => until(expr, async () => (await query(expr)).length > 0);
+  const resulting = async (expr: string) => {
+    await until(`${expr} has a result`, async () => (await query(expr)).length > 0);
+  };
   await resulting('up == 1');
   return {
     query,
@@ -67,13 +72,14 @@ export async function startPrometheus(target: string, dir: string): Promise<Prom
       );
       return rules();
     },
-    close: async () => {
-      if (child.exitCode !== null) return;
-      const exited = once(child, 'exit');
-      child.kill('SIGTERM');
-      await exited;
-    },
   };
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  await exited;
 }
 
 interface RuleGroup {
@@ -119,12 +125,4 @@ async function call<T>(url: string, body?: URLSearchParams): Promise<T> {
   const answer = (await response.json()) as { status: string; data: T; error?: string };
   assert.equal(answer.status, 'success', `${body?.get('query') ?? url}: ${answer.error}`);
   return answer.data;
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + PATIENCE_MS;
-  while (!(await holds())) {
-    assert.ok(Date.now() < deadline, `not within ${PATIENCE_MS} ms: ${what}`);
-    await sleep(100);
-  }
 }

@@ -3,13 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, describe, it } from 'node:test';
+import { after, it } from 'node:test';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
 import { dashboardPanels, PROMETHEUS_CONFIG } from '#test/helpers/grafana.ts';
 import { metricSources } from '#test/helpers/metric-sources.ts';
-import { type Prometheus, startPrometheus } from '#test/helpers/prometheus.ts';
+import { startPrometheus } from '#test/helpers/prometheus.ts';
 import { repositoryPath } from '#test/helpers/repository.ts';
-import { tempDir } from '#test/helpers/temp-dir.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 
 /** Several scrapes fit into it. */
@@ -47,16 +46,11 @@ async function serveBusyMetrics(): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-describe('monitoring', { skip: skipWithout('prometheus') }, () => {
-  let prometheus: Prometheus;
+it('monitoring of a busy pool', { skip: skipWithout('prometheus') }, async (t) => {
+  const prometheus = await startPrometheus(await serveBusyMetrics());
+  await prometheus.until(`sum(rate(aiblock_chat_tokens_total[${RATE_INTERVAL}])) > 0`);
 
-  before(async () => {
-    prometheus = await startPrometheus(await serveBusyMetrics(), await tempDir());
-    await prometheus.until(`sum(rate(aiblock_chat_tokens_total[${RATE_INTERVAL}])) > 0`);
-  });
-  after(async () => await prometheus.close());
-
-  it('shows a finite figure for every query of every panel of a busy pool', async () => {
+  await t.test('shows a finite figure for every query of every panel of a busy pool', async () => {
     for (const { title, targets } of await dashboardPanels()) {
       for (const { expr } of targets ?? []) {
         const found = await prometheus.query(
@@ -69,7 +63,7 @@ describe('monitoring', { skip: skipWithout('prometheus') }, () => {
     }
   });
 
-  it('evaluates every alert, and none fires in a healthy pool', async () => {
+  await t.test('evaluates every alert, and none fires in a healthy pool', async () => {
     const rules = await prometheus.rules();
     assert.ok(rules.length >= 7);
     for (const { name, health, lastError, state, labels, annotations, query } of rules) {
@@ -81,14 +75,14 @@ describe('monitoring', { skip: skipWithout('prometheus') }, () => {
     }
   });
 
-  it('fires each alert when, and only when, its fault is there', () => {
+  await t.test('fires each alert when, and only when, its fault is there', () => {
     const run = spawnSync('promtool', ['test', 'rules', repositoryPath('test/vectors/alerts.test.yml')], {
       encoding: 'utf8',
     });
     assert.equal(run.status, 0, run.stdout + run.stderr);
   });
 
-  it('has rules and a configuration that promtool accepts', () => {
+  await t.test('has rules and a configuration that promtool accepts', () => {
     const run = spawnSync('promtool', ['check', 'config', repositoryPath(PROMETHEUS_CONFIG)], {
       encoding: 'utf8',
     });
