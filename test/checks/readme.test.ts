@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { access } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { ENVIRONMENT } from '#shared/env.ts';
+import { ALERTS } from '#test/helpers/grafana.ts';
 import { repositoryFile, repositoryPath } from '#test/helpers/repository.ts';
 
 const TEXTS = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md'];
@@ -40,6 +41,16 @@ describe('what is written for people', () => {
       for (const [, run, name] of (await repositoryFile(text)).matchAll(/\bnpm (run (?:-s )?)?([a-z]+)/g))
         if (run !== undefined || name === 'start' || name === 'test')
           assert.ok(Object.hasOwn(scripts, name as string), `${text}: npm ${run ?? ''}${name}`);
+  });
+
+  it('names commands that exist', async () => {
+    const files = await Promise.all(
+      ['coordinator/cli', 'worker/cli'].map((folder) => readdir(repositoryPath(folder))),
+    );
+    const text = (await repositoryFile('README.md')) + (await repositoryFile(ALERTS));
+    const commands = [...text.matchAll(/\baiblock (?:-- )?([a-z]+)/g)].map((match) => match[1]);
+    assert.ok(commands.length > 6);
+    for (const command of commands) assert.ok(files.flat().includes(`${command}.ts`), `aiblock ${command}`);
   });
 
   it('says of every dependency why it came in', async () => {
