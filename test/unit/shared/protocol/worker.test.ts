@@ -22,7 +22,7 @@ const evaluated = {
   ms: 1.5,
   tokens: 9,
 };
-const range = { type: 'range', work: 'w', lease: 'l', nonce: '18446744073709551615', hashes: '0' };
+const range = { type: 'range', work: 'w', lease: 'l', nonce: '18446744073709551615', hashes: '0', ms: 1 };
 const fault = { code: 'X', message: 'm', details: {} };
 const read = (message: unknown) => parseMessage(fromWorkerSchema, JSON.stringify(message));
 
