@@ -17,9 +17,9 @@ export function register(program: Command, environment: CliEnvironment): void {
   program
     .command('coordinator')
     .description('Run the coordinator alone: API, page, chains, ledger, and the gateway for workers.')
-    .option('--host HOST', 'address to listen on', settings.host)
-    .option('--port PORT', 'port to listen on; 0 takes a free one', String(settings.port))
-    .option('--data-dir DIR', 'folder of the pool', settings.dataDir)
+    .option('--host <host>', 'address to listen on', settings.host)
+    .option('--port <port>', 'port to listen on; 0 takes a free one', String(settings.port))
+    .option('--data-dir <dir>', 'folder of the pool', settings.dataDir)
     .option('--read-only', 'serve the stored chain for reading only: no Redis, no workers')
     .option('--init-dev', 'make the development network where the folder holds no chain')
     .addHelpText(

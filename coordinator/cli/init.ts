@@ -21,10 +21,10 @@ export function register(program: Command, environment: CliEnvironment): void {
     .description(
       'Make a new chain in an empty data folder: keys, rules, tokenizer, validation set, first weights.',
     )
-    .option('--data-dir DIR', 'folder of the pool', environment.settings.dataDir)
-    .option('--name NAME', 'name of the network', 'My AI-Block pool')
+    .option('--data-dir <dir>', 'folder of the pool', environment.settings.dataDir)
+    .option('--name <name>', 'name of the network', 'My AI-Block pool')
     .option('--dev', 'the development network, with keys that everybody knows: for trying out only')
-    .option('--governor-key-file FILE', 'a governor key that exists: 64 hex digits')
+    .option('--governor-key-file <file>', 'a governor key that exists: 64 hex digits')
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
