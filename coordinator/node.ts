@@ -206,7 +206,11 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   });
 
   const readiness = readinessOf({
-    store: async () => `height ${chain.height('B')}`,
+    store: async () => {
+      // A store that failed once takes no write any more; an empty one finds out.
+      await kv.batch([], { durable: false });
+      return `height ${chain.height('B')}`;
+    },
     redis: async () => {
       await queue.ping();
       return redis.describe;
@@ -243,9 +247,11 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   ];
   const edge = new WebSocketEdge(http, endpoints);
   closers.push(() => pipeline.close());
-  closers.push(() => edge.close());
   await pipeline.start();
-  return listen(http, options, closers);
+  const url = await listen(http, options, closers);
+  // First of all: the HTTP server waits for every connection, also for those that became WebSockets.
+  closers.push(() => edge.close());
+  return url;
 }
 
 function metricSources(

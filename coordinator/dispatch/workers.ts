@@ -16,6 +16,11 @@ export interface WorkerListener {
   onLost?(session: WorkerSession): void;
 }
 
+/** A worker that asks for more than it can do would starve the others. */
+const MAX_LEASES = 64;
+/** Workers that are gone are shown for a while, not for ever. */
+const MAX_GONE = 100;
+
 /** The workers that are attached now, and the keys that may attach. */
 export class Workers {
   readonly #kv: KV;
@@ -71,12 +76,19 @@ export class Workers {
     if (this.#sessions.get(id) !== session) return;
     this.#sessions.delete(id);
     this.#gone.set(id, { ...session.view(false), hashes_per_second: 0, tokens_per_second: 0 });
+    const [oldest] = this.#gone.keys();
+    if (this.#gone.size > MAX_GONE && oldest !== undefined) this.#gone.delete(oldest);
     for (const listener of this.#listeners) listener.onLost?.(session);
   }
 
   deliver(session: WorkerSession, message: FromWorker): void {
     if (message.type === 'ready') {
       must(session.has(message.role), 'MESSAGE', `the worker did not announce the role ${message.role}`);
+      must(
+        session.ready[message.role] + session.holds[message.role] < MAX_LEASES,
+        'TOO_MANY_REQUESTS',
+        `expected a worker to ask for at most ${MAX_LEASES} leases of a role at once`,
+      );
       session.ready[message.role] += 1;
       for (const listener of this.#listeners) listener.onReady?.(session, message.role);
       return;

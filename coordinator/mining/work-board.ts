@@ -10,7 +10,7 @@ import type { FromWorker } from '#shared/protocol/worker.ts';
 export interface Solution {
   readonly header: Uint8Array;
   readonly session: WorkerSession;
-  /** Grinding time of the winning range, as the worker says: for figures only. */
+  /** Time the finder spent on this header, as it says: for figures only. */
   readonly ms: number;
 }
 
@@ -21,6 +21,7 @@ interface Work {
   readonly bits: number;
   nextNonce: bigint;
   readonly leases: Map<string, { session: WorkerSession; start: bigint; end: bigint }>;
+  readonly grindingMs: Map<WorkerSession, number>;
   readonly solve: (solution: Solution) => void;
 }
 
@@ -28,6 +29,8 @@ interface Work {
 const LEASE_SECONDS = 2;
 const DEFAULT_HASHES_PER_SECOND = 500_000;
 const MAX_NONCE = 1n << 64n;
+/** Headers whose late answers are nobody's fault. */
+const RECENT_WORK = 100;
 
 /** The one header that is mined now: its nonce space is leased in disjoint ranges to the workers that are ready. */
 export class WorkBoard implements WorkerListener {
@@ -55,6 +58,7 @@ export class WorkBoard implements WorkerListener {
         target: targetFromBits(bits),
         nextNonce: 0n,
         leases: new Map(),
+        grindingMs: new Map(),
         solve: (solution) => {
           signal.removeEventListener('abort', stop);
           this.#drop();
@@ -79,10 +83,23 @@ export class WorkBoard implements WorkerListener {
     if (message.type !== 'range') return;
     session.holds.mine = Math.max(0, session.holds.mine - 1);
     const work = this.#work;
-    const lease = work?.leases.get(message.lease);
     // A range of work that somebody else just solved crosses the cancel on its way: late, not wrong.
-    if (!work || work.id !== message.work || !lease || lease.session !== session) return;
+    if (work?.id !== message.work) {
+      must(
+        message.nonce === null || this.#isKnown(message.work),
+        'WORK_STALE',
+        `there is no work ${message.work}`,
+      );
+      return;
+    }
+    const lease = work.leases.get(message.lease);
+    must(
+      lease && lease.session === session,
+      'LEASE_UNKNOWN',
+      `this worker does not hold lease ${message.lease}`,
+    );
     work.leases.delete(message.lease);
+    work.grindingMs.set(session, (work.grindingMs.get(session) ?? 0) + message.ms);
     if (message.nonce === null) return;
     const nonce = BigInt(message.nonce);
     must(
@@ -96,7 +113,13 @@ export class WorkBoard implements WorkerListener {
       'WORK_LOW',
       `the hash of nonce ${nonce} does not meet the target`,
     );
-    work.solve({ header, session, ms: message.ms });
+    work.solve({ header, session, ms: work.grindingMs.get(session) as number });
+  }
+
+  /** Work of a moment ago: what is older was answered long since by whoever held it. */
+  #isKnown(work: string): boolean {
+    const index = /^work-([0-9]{1,15})$/.exec(work)?.[1];
+    return index !== undefined && Number(index) <= this.#count && Number(index) > this.#count - RECENT_WORK;
   }
 
   #handOut(session: WorkerSession): void {

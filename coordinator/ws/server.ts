@@ -14,12 +14,16 @@ export interface Endpoint {
 }
 
 const PING_MS = 15_000;
+const CLOSE_MS = 500;
+/** No message of ours comes in more pieces than this: a million one-byte fragments would cost far more than a message. */
+const MAX_FRAGMENTS = 1_000;
 
 /** Hands each WebSocket upgrade to its endpoint, and ends connections that do not answer pings. */
 export class WebSocketEdge {
   readonly #endpoints: { endpoint: Endpoint; server: WebSocketServer }[];
   readonly #alive = new WeakSet<WebSocket>();
   readonly #timer: NodeJS.Timeout;
+  #closed = false;
 
   constructor(http: Server, endpoints: readonly Endpoint[]) {
     this.#endpoints = endpoints.map((endpoint) => ({
@@ -27,6 +31,7 @@ export class WebSocketEdge {
       server: new WebSocketServer({
         noServer: true,
         maxPayload: endpoint.maxPayloadBytes,
+        maxFragments: MAX_FRAGMENTS,
         perMessageDeflate: false,
         clientTracking: true,
       }),
@@ -35,15 +40,19 @@ export class WebSocketEdge {
     this.#timer = setInterval(() => this.#ping(), PING_MS);
   }
 
-  close(): void {
+  /** Takes no more connections and says goodbye to those that are open; who does not answer is cut off. */
+  async close(): Promise<void> {
+    this.#closed = true;
     clearInterval(this.#timer);
-    for (const { server } of this.#endpoints) {
+    const closed = this.#endpoints.map(({ server }) => {
       for (const client of server.clients) client.close(1001, 'the coordinator stops');
-      setTimeout(() => {
-        for (const client of server.clients) client.terminate();
-      }, 500).unref();
-      server.close();
-    }
+      return new Promise<void>((resolve) => server.close(() => resolve()));
+    });
+    const timer = setTimeout(() => {
+      for (const { server } of this.#endpoints) for (const client of server.clients) client.terminate();
+    }, CLOSE_MS);
+    await Promise.all(closed);
+    clearTimeout(timer);
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -51,6 +60,7 @@ export class WebSocketEdge {
     const path = (request.url ?? '').split('?')[0];
     const found = this.#endpoints.find(({ endpoint }) => endpoint.path === path);
     if (!found) return refuse(socket, '404 Not Found');
+    if (this.#closed) return refuse(socket, '503 Service Unavailable');
     const { endpoint, server } = found;
     if (endpoint.sameOriginOnly && !isSameOrigin(request)) return refuse(socket, '403 Forbidden');
     if (server.clients.size >= endpoint.maxConnections) return refuse(socket, '503 Service Unavailable');

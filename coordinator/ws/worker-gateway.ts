@@ -6,6 +6,7 @@ import { type Endpoint, sendBounded } from '#coordinator/ws/server.ts';
 import { concatBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { verifySignature } from '#shared/crypto/keys.ts';
+import type { ErrorCode } from '#shared/errors/catalogue.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import {
   type FromWorker,
@@ -31,9 +32,13 @@ const MAX_BUFFERED_BYTES = 4 * 1024 * 1024;
 /** Messages a worker may send at once and per second; heartbeats, ranges and progress stay far below. */
 const BURST = 400;
 const PER_SECOND = 200;
-/** Refused messages after which a worker is shut out for a while. */
+/** Points of refused messages at which a worker is shut out for a while; one point is forgiven at a time. */
 const MAX_FAULTS = 20;
+const FORGIVE_MS = 10_000;
 const BAN_MS = 60_000;
+/** What no honest worker sends weighs more than what a late or clumsy one may. */
+const LIE_POINTS = 7;
+const LIES: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['ATTESTATION', 'WORK_LOW', 'WORK_RANGE']);
 
 /**
  * `/ws/worker`: the gateway. A worker proves its key by signing a challenge, is enrolled by the token, and is then a
@@ -67,6 +72,7 @@ class GatewayConnection {
   #allowance = BURST;
   #silence: NodeJS.Timeout;
   readonly #refill: NodeJS.Timeout;
+  readonly #forgive: NodeJS.Timeout;
   /** Messages are handled one after the other. */
   #queue: Promise<void> = Promise.resolve();
 
@@ -78,6 +84,9 @@ class GatewayConnection {
     this.#refill = setInterval(() => {
       this.#allowance = Math.min(BURST, this.#allowance + PER_SECOND);
     }, 1_000);
+    this.#forgive = setInterval(() => {
+      this.#faults = Math.max(0, this.#faults - 1);
+    }, FORGIVE_MS);
     socket.on('message', (data: RawData, isBinary: boolean) => this.#onFrame(data, isBinary));
     socket.on('close', () => this.#onClose());
     this.#send({
@@ -96,6 +105,7 @@ class GatewayConnection {
   }
 
   async #handle(text: string): Promise<void> {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
     const message = parseMessage(fromWorkerSchema, text);
     this.#heard();
     if (!this.#session) return this.#handshake(message);
@@ -165,7 +175,10 @@ class GatewayConnection {
     if (error.code === 'INTERNAL') this.#parts.onFault('a worker message could not be handled', raw);
     this.#send({ type: 'error', error: error.toObject() });
     if (!this.#session) this.#socket.close(4401, error.code);
-    else if (++this.#faults >= MAX_FAULTS) this.#ban(`${this.#faults} refused messages`);
+    else {
+      this.#faults += LIES.has(error.code) ? LIE_POINTS : 1;
+      if (this.#faults >= MAX_FAULTS) this.#ban('too many refused messages');
+    }
   }
 
   #ban(reason: string): void {
@@ -177,6 +190,7 @@ class GatewayConnection {
   #onClose(): void {
     clearTimeout(this.#silence);
     clearInterval(this.#refill);
+    clearInterval(this.#forgive);
     if (this.#session) this.#parts.workers.leave(this.#session);
   }
 

@@ -21,6 +21,15 @@ const u64 = z
   .regex(/^(0|[1-9][0-9]{0,19})$/)
   .refine((text) => BigInt(text) < 2n ** 64n, { message: 'expected a number below 2^64' });
 
+/** Text that is shown to people: no control characters, which could steer a terminal. */
+const shown = (length: number) =>
+  z
+    .string()
+    .max(length)
+    .regex(/^\P{C}*$/u);
+/** Rates and times are for figures, and stay far below where sums of them lose their meaning. */
+const measured = z.number().nonnegative().max(1e15);
+
 export const ROLES = ['evaluate', 'mine', 'chat'] as const;
 export type Role = (typeof ROLES)[number];
 
@@ -39,18 +48,18 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     publicKey: hex(33),
     /** Enrolment token, needed the first time a key appears. */
     token: z.string().max(200).optional(),
-    name: z.string().max(60),
-    software: z.string().max(60),
-    roles: z.array(z.enum(ROLES)).min(1),
-    backend: z.string().max(40),
+    name: shown(60),
+    software: shown(60),
+    roles: z.array(z.enum(ROLES)).min(1).max(ROLES.length),
+    backend: shown(40),
     threads: z.number().int().nonnegative(),
   }),
   z.strictObject({ type: z.literal('proof'), signature: hex(64) }),
   z.strictObject({
     type: z.literal('heartbeat'),
-    hashesPerSecond: z.number().nonnegative(),
-    tokensPerSecond: z.number().nonnegative(),
-    rssBytes: z.number().nonnegative(),
+    hashesPerSecond: measured,
+    tokensPerSecond: measured,
+    rssBytes: measured,
   }),
   /** The worker can take one more lease of this role. */
   z.strictObject({ type: z.literal('ready'), role: z.enum(['evaluate', 'mine']) }),
@@ -67,7 +76,7 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     base: losses,
     candidate: losses,
     signature: hex(64),
-    ms: z.number().nonnegative(),
+    ms: measured,
     tokens: z.number().int().nonnegative(),
   }),
   z.strictObject({
@@ -83,7 +92,7 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     nonce: u64.nullable(),
     hashes: u64,
     /** Time spent grinding, milliseconds. */
-    ms: z.number().nonnegative(),
+    ms: measured,
   }),
   z.strictObject({ type: z.literal('chat-token'), chat: id, text: z.string().max(10_000) }),
   z.strictObject({

@@ -38,6 +38,8 @@ export interface GenesisOptions {
   readonly pool: KeyPair;
   readonly timestampMs: number;
   readonly content: DevGenesis;
+  /** Compact target of the blocks after genesis; the development network's unless given. */
+  readonly powBits?: number;
 }
 
 /** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
@@ -76,7 +78,7 @@ export async function writeGenesis(
   });
 }
 
-function manifestOf({ name, unsafeKeys, governor, pool, content }: GenesisOptions): Manifest {
+function manifestOf({ name, unsafeKeys, governor, pool, content, powBits }: GenesisOptions): Manifest {
   return {
     v: 1,
     name,
@@ -96,7 +98,7 @@ function manifestOf({ name, unsafeKeys, governor, pool, content }: GenesisOption
     },
     gate: { delta_micro_nats: 2_000, z_milli: 3_000, windows: 64 },
     quorum: { attestations: 1, tolerance_micro_nats: 10 },
-    pow: { bits: DEV_BITS },
+    pow: { bits: powBits ?? DEV_BITS },
     reward: {
       units: 50n * UNIT,
       split_bp: { submitter: 6_000, evaluators: 2_000, grinders: 1_500, pool: 500 },

@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Chain } from '#coordinator/chain/chain.ts';
+import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chain/genesis/create-genesis.ts';
+import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
+import { CHAT_DEFAULTS } from '#coordinator/chat/chat.ts';
+import { EVALUATION_DEFAULTS } from '#coordinator/evaluation/evaluation.ts';
+import { createLog } from '#coordinator/log.ts';
+import { type RunningCoordinator, startCoordinator } from '#coordinator/node.ts';
+import type { CoordinatorOptions } from '#coordinator/options.ts';
+import { newKeyPair, writeSecret } from '#coordinator/store/key-files.ts';
+import { PayloadStore } from '#coordinator/store/payload-store.ts';
+import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
+import { INTAKE_DEFAULTS } from '#coordinator/submission/intake.ts';
+import { type ModelView, modelSchema, type SubmissionView, submissionSchema } from '#shared/api/schemas.ts';
+import { FakeWorker, type FakeWorkerOptions } from '#test/helpers/fake-worker.ts';
+import { EASY_BITS, smallContent } from '#test/helpers/small-genesis.ts';
+import { until } from '#test/helpers/until.ts';
+
+export const TOKEN = 'token of the tests';
+
+/** A coordinator inside the test's process, on a chain of a model of some thousand weights, over real Redis and RocksDB. */
+export class TestCoordinator {
+  readonly dataDir: string;
+  readonly lines: string[] = [];
+  readonly #options: Partial<CoordinatorOptions>;
+  readonly #workers: FakeWorker[] = [];
+  #running: RunningCoordinator | undefined;
+
+  private constructor(dataDir: string, options: Partial<CoordinatorOptions>) {
+    this.dataDir = dataDir;
+    this.#options = options;
+  }
+
+  static async start(options: Partial<CoordinatorOptions> = {}): Promise<TestCoordinator> {
+    const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'aiblock-test-')));
+    await makeChain(dataDir);
+    const coordinator = new TestCoordinator(dataDir, options);
+    await coordinator.start();
+    return coordinator;
+  }
+
+  get url(): string {
+    return this.#running?.url ?? '';
+  }
+
+  async start(changes: Partial<CoordinatorOptions> = {}): Promise<void> {
+    const log = createLog('info', (line) => this.lines.push(line));
+    this.#running = await startCoordinator(
+      {
+        host: '127.0.0.1',
+        port: 0,
+        redisUrl: undefined,
+        workerToken: TOKEN,
+        readOnly: false,
+        initDev: false,
+        maxUploadBytes: 2 ** 30,
+        lockMs: 3_000,
+        intake: INTAKE_DEFAULTS,
+        evaluation: { ...EVALUATION_DEFAULTS, tickMs: 200 },
+        chat: CHAT_DEFAULTS,
+        ...this.#options,
+        ...changes,
+        dataDir: this.dataDir,
+      },
+      log,
+    );
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.close();
+    this.#running = undefined;
+  }
+
+  async restart(changes: Partial<CoordinatorOptions> = {}): Promise<void> {
+    await this.stop();
+    await this.start(changes);
+  }
+
+  /** Everything of it, at the end of a test. */
+  async destroy(): Promise<void> {
+    for (const worker of this.#workers) await worker.close();
+    await this.stop();
+    await rm(this.dataDir, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  async attach(options: Partial<FakeWorkerOptions> = {}): Promise<FakeWorker> {
+    const worker = await FakeWorker.attach({ url: this.url, key: newKeyPair(), token: TOKEN, ...options });
+    this.#workers.push(worker);
+    return worker;
+  }
+
+  async get(path: string): Promise<{ status: number; body: unknown; headers: Headers }> {
+    const response = await fetch(new URL(path, this.url));
+    return { status: response.status, body: await response.json(), headers: response.headers };
+  }
+
+  async model(): Promise<ModelView> {
+    return modelSchema.parse((await this.get('/model')).body);
+  }
+
+  async submission(id: string): Promise<SubmissionView> {
+    return submissionSchema.parse((await this.get(`/submissions/${id}`)).body);
+  }
+
+  async reaches(id: string, ...states: readonly string[]): Promise<SubmissionView> {
+    return until(`submission ${id.slice(0, 8)} is ${states.join(' or ')}`, async () => {
+      const view = await this.submission(id);
+      return states.includes(view.state) && view;
+    });
+  }
+
+  /** Warnings and errors of the log. */
+  faults(): { msg: string; err?: { message: string; code?: string } }[] {
+    return this.lines.map((line) => JSON.parse(line)).filter(({ level }) => level >= 40);
+  }
+}
+
+/** A chain of the small model, unless the folder has one. */
+export async function makeChain(dataDir: string, content = smallContent()): Promise<void> {
+  const kv = await openRocksKv(join(dataDir, 'store'));
+  try {
+    if (await Chain.exists(kv)) return;
+    await writeSecret(dataDir, 'salts', new Uint8Array(randomBytes(32)));
+    const genesis = createGenesis({
+      name: 'test',
+      unsafeKeys: true,
+      governor: UNSAFE_DEV_GOVERNOR,
+      pool: UNSAFE_DEV_POOL,
+      timestampMs: DEV_TIMESTAMP_MS,
+      content,
+      powBits: EASY_BITS,
+    });
+    await writeGenesis({ kv, payloads: new PayloadStore(kv) }, genesis, content);
+  } finally {
+    await kv.close();
+  }
+}
