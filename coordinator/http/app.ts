@@ -59,7 +59,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   addReading(app, api);
   addPayload(app, api);
   addWriting(app, api, options);
-  app.use(...options.page);
+  if (options.page.length > 0) app.use(...options.page);
   app.use((request: Request) => {
     throw new PoolError('NOT_FOUND', `there is nothing at ${request.method} ${request.path.slice(0, 200)}`);
   });
