@@ -1,10 +1,10 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { type Overview, overviewSchema, type SubmissionView } from '#shared/api/schemas.ts';
 import { ChildHandle } from '#test/helpers/child.ts';
 import { FeedLog } from '#test/helpers/feed-log.ts';
-import { tempDir } from '#test/helpers/temp-dir.ts';
 import { until } from '#test/helpers/until.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
 
@@ -19,16 +19,29 @@ export interface PoolOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+const pools: Pool[] = [];
+const folders: string[] = [];
+
+// Here and not in startPool: a hook made inside of `before` would run as soon as `before` is over.
+after(async () => {
+  await Promise.all(pools.map((pool) => pool.stop()));
+  await Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true, maxRetries: 3 })));
+});
+
 /** Starts real processes on a free port, on the development network; they end after the tests of the calling file. */
 export async function startPool(options: PoolOptions = {}): Promise<Pool> {
-  let pool: Pool | undefined;
-  // Before tempDir's own: the folder goes when nobody writes to it any more.
-  after(() => pool?.stop());
-  pool = new Pool(options.dataDir ?? (await tempDir()), { ...options.env });
+  const pool = new Pool(options.dataDir ?? (await newFolder()), { ...options.env });
+  pools.push(pool);
   await pool.startCoordinator();
   if (options.worker !== false) await pool.startWorker('worker');
   if (options.miner === true) pool.startMiner();
   return pool;
+}
+
+async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'aiblock-pool-'));
+  folders.push(folder);
+  return folder;
 }
 
 /** A whole pool of processes of our own. */
