@@ -126,7 +126,7 @@ export function shardsRoot(shards: readonly Uint8Array[]): Uint8Array {
 
 /**
  * `count` different indices below `total`, ascending: a partial Fisher–Yates shuffle whose numbers come
- * from `seed` (32 bytes). Integers only. PROTOCOL names the stream: word n is the big-endian 32-bit word
+ * from `seed` (32 bytes). Integers only. PROTOCOL §8: word n of the stream is the big-endian 32-bit word
  * n mod 8 of SHA-256(seed ‖ u32be(⌊n / 8⌋)).
  */
 export function drawWindows(seed: Uint8Array, total: number, count: number): number[] {

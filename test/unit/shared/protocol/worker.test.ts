@@ -39,7 +39,7 @@ test('messages of a worker are read as they are', () => {
     { type: 'progress', lease: 'l', done: 0, total: 1 },
     { type: 'failed', lease: 'l', error: fault },
     { type: 'chat-token', chat: 'c', text: '' },
-    { type: 'chat-done', chat: 'c', tokens: 0, reason: 'length', ms: 1 },
+    { type: 'chat-done', chat: 'c', tokens: 0, reason: 'length' },
     { type: 'chat-failed', chat: 'c', error: fault },
     { type: 'goodbye' },
   ];
