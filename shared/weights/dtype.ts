@@ -12,7 +12,11 @@ export function isDtype(text: string): text is Dtype {
 export function tensorBytes(dtype: Dtype, shape: readonly number[]): number {
   const elements = shape.reduce((product, n) => product * n, 1);
   const bytes = elements * DTYPE_BYTES[dtype];
-  must(Number.isSafeInteger(bytes), 'WEIGHTS_SHAPE', () => `shape [${shape.join(', ')}] is larger than 2^53 bytes`);
+  must(
+    Number.isSafeInteger(bytes),
+    'WEIGHTS_SHAPE',
+    () => `shape [${shape.join(', ')}] is larger than 2^53 bytes`,
+  );
   return bytes;
 }
 
