@@ -23,6 +23,9 @@ interface Answer {
   readonly session: WorkerSession;
   readonly onText: (text: string) => void;
   readonly end: (result: ChatEnd | PoolError) => void;
+  readonly maxTokens: number;
+  /** Delivered so far. */
+  tokens: number;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -66,6 +69,11 @@ export class ChatStage implements WorkerListener {
     const answer = this.#answers.get(message.chat);
     if (!answer || answer.session !== session) return; // cancelled a moment ago
     if (message.type === 'chat-token') {
+      if (++answer.tokens > answer.maxTokens) {
+        session.send({ type: 'chat-cancel', chat: answer.id });
+        answer.end(new PoolError('INTERNAL', 'the worker did not stop at the agreed length'));
+        throw new PoolError('MESSAGE', `expected at most ${answer.maxTokens} tokens in ${answer.id}`);
+      }
       this.#watch(answer);
       answer.onText(message.text);
     } else if (message.type === 'chat-done') answer.end({ tokens: message.tokens, reason: message.reason });
@@ -100,12 +108,14 @@ export class ChatStage implements WorkerListener {
       session.chats += 1;
       const cancel = () => {
         session.send({ type: 'chat-cancel', chat: id });
-        answer.end({ tokens: 0, reason: 'cancelled' });
+        answer.end({ tokens: answer.tokens, reason: 'cancelled' });
       };
       const answer: Answer = {
         id,
         session,
         onText: listener.onText,
+        maxTokens: request.max_tokens,
+        tokens: 0,
         timer: undefined,
         end: (result) => {
           if (!this.#answers.delete(id)) return;

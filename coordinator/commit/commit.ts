@@ -60,7 +60,7 @@ export class CommitStage {
   #verify(blocks: readonly Block[]): SealedModel {
     const fork = this.#parts.chain.fork();
     for (const block of blocks) fork.apply(block, this.#parts.chain.meta);
-    must(!fork.isOpen, 'BLOCK_BODY', 'the blocks do not seal their submission');
+    must(!fork.isOpen && blocks.length > 0, 'BLOCK_BODY', 'the blocks do not seal their submission');
     return fork.sealed;
   }
 
@@ -68,6 +68,7 @@ export class CommitStage {
     const { kv, chain, ledger, units, submissions, now } = this.#parts;
     const { record, blocks, rewards } = inputs;
     const at = now();
+    must(ledger.sums, 'JOURNAL', 'the balances do not sum to minted less burned: nothing is paid any more');
     const entries = await ledger.prepare(rewards, at);
     const evaluations = this.#evaluationUnits(record, at);
     const grindings = this.#grindingUnits(inputs, at);
@@ -91,6 +92,7 @@ export class CommitStage {
     units.apply('evaluation', evaluations.length);
     units.apply('grinding', grindings.length);
     committed.announce();
+    await ledger.isBalanced();
     return sealed;
   }
 

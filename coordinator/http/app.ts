@@ -59,6 +59,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   addReading(app, api);
   addPayload(app, api);
   addWriting(app, api, options);
+  refuseOtherMethods(app);
   if (options.page.length > 0) app.use(...options.page);
   app.use((request: Request) => {
     throw new PoolError('NOT_FOUND', `there is nothing at ${request.method} ${request.path.slice(0, 200)}`);
@@ -138,6 +139,7 @@ function addWriting(app: Express, api: PoolApi, { maxUploadBytes }: HttpOptions)
       const body = parse(chatRequestSchema, request.body, 'body');
       const gone = new AbortController();
       response.on('close', () => gone.abort());
+      if (response.closed) gone.abort();
       const { head, root } = await api.model();
       let text = '';
       const end = await chat(body, (piece) => (text += piece), gone.signal);
@@ -173,6 +175,23 @@ function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
   const issue = parsed.error.issues[0];
   const where = [what, ...(issue?.path ?? [])].join('.');
   throw new PoolError('BAD_REQUEST', `${where}: ${issue?.message ?? 'invalid'}`);
+}
+
+/** Behind all routes: their paths exist, but not for any other method. */
+function refuseOtherMethods(app: Express): void {
+  const methods = new Map<string, Set<string>>();
+  for (const { route } of app.router.stack) {
+    if (!route) continue;
+    const known = methods.get(route.path) ?? new Set();
+    for (const { method } of route.stack) known.add(method.toUpperCase());
+    methods.set(route.path, known);
+  }
+  for (const [path, known] of methods)
+    app.all(path, (request, response) => {
+      if (known.has('GET')) known.add('HEAD');
+      response.set('allow', [...known].join(', '));
+      throw new PoolError('METHOD_NOT_ALLOWED', `expected ${[...known].join(' or ')}, got ${request.method}`);
+    });
 }
 
 /** The page is ours alone: no other origin's script, style or frame. */

@@ -10,6 +10,9 @@ export interface UploadOptions {
 /** Slower than this on average, after the grace, and the upload is a way to hold a connection. */
 const MIN_BYTES_PER_SECOND = 10_000;
 const GRACE_MS = 15_000;
+/** However fast it was before: after this long without a byte nobody is there any more. */
+const MAX_IDLE_MS = 30_000;
+const WATCH_MS = 1_000;
 /** A refused client is listened to for so much longer, so that it reads the answer instead of a broken pipe. */
 const DRAIN_MS = 3_000;
 
@@ -19,15 +22,18 @@ export function uploadHandler(
   options: UploadOptions,
 ): RequestHandler {
   return async (request, response) => {
+    const body = new GuardedBody(request, options.maxUploadBytes);
     try {
       const bytes = declaredBytes(request, options.maxUploadBytes);
-      const stream = guarded(request, options.maxUploadBytes);
+      const stream = body.pieces();
       const { view, isNew } = await submit({ stream, bytes, single: options.single });
       response
         .status(isNew ? 202 : 200)
         .location(`/submissions/${view.id}`)
         .json(view);
     } finally {
+      // Whoever refuses early leaves the rest of the body unread: the watch must not outlive the answer.
+      body.stop();
       drain(request, response);
     }
   };
@@ -48,31 +54,64 @@ function declaredBytes(request: Request, maxUploadBytes: number): number | undef
 }
 
 /** The body, ended by TOO_LARGE, TIMEOUT or WEIGHTS_TRUNCATED where it is too long, too slow or broken off. */
-async function* guarded(request: Request, maxUploadBytes: number): AsyncGenerator<Uint8Array> {
-  const startedMs = performance.now();
-  let bytes = 0;
-  const timer = setInterval(() => {
-    const seconds = (performance.now() - startedMs) / 1000;
-    if (seconds * 1000 > GRACE_MS && bytes < seconds * MIN_BYTES_PER_SECOND)
-      request.destroy(new PoolError('TIMEOUT', `expected at least ${MIN_BYTES_PER_SECOND} bytes per second`));
-  }, 1_000);
-  try {
+class GuardedBody {
+  readonly #request: Request;
+  readonly #maxBytes: number;
+  readonly #startedMs = performance.now();
+  readonly #tooSlow: Promise<never>;
+  #refuse: (error: PoolError) => void = () => undefined;
+  readonly #watch: NodeJS.Timeout;
+  #heardMs = this.#startedMs;
+  #bytes = 0;
+
+  constructor(request: Request, maxBytes: number) {
+    this.#request = request;
+    this.#maxBytes = maxBytes;
+    this.#tooSlow = new Promise((_, reject) => {
+      this.#refuse = reject;
+    });
+    this.#tooSlow.catch(() => undefined);
+    this.#watch = setInterval(() => this.#check(performance.now()), WATCH_MS);
+  }
+
+  async *pieces(): AsyncGenerator<Uint8Array> {
     // Keeps the socket: the answer still has to go out on it.
-    for await (const piece of request.iterator({ destroyOnReturn: false })) {
-      bytes += (piece as Uint8Array).length;
-      must(bytes <= maxUploadBytes, 'TOO_LARGE', `expected at most ${maxUploadBytes} bytes`);
-      yield piece as Uint8Array;
+    const pieces = this.#request.iterator({ destroyOnReturn: false });
+    for (;;) {
+      const next = this.#next(pieces);
+      next.catch(() => undefined); // It may lose the race, and fail when the connection ends.
+      const { done, value } = await Promise.race([next, this.#tooSlow]);
+      if (done) return;
+      this.#heardMs = performance.now();
+      this.#bytes += value.length;
+      must(this.#bytes <= this.#maxBytes, 'TOO_LARGE', `expected at most ${this.#maxBytes} bytes`);
+      yield value;
     }
-  } catch (error) {
-    if (error instanceof PoolError) throw error;
-    throw new PoolError(
-      'WEIGHTS_TRUNCATED',
-      `the upload broke off after ${bytes} bytes`,
-      {},
-      { cause: error },
-    );
-  } finally {
-    clearInterval(timer);
+  }
+
+  stop(): void {
+    clearInterval(this.#watch);
+  }
+
+  async #next(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
+    try {
+      return await pieces.next();
+    } catch (cause) {
+      const message = `the upload broke off after ${this.#bytes} bytes`;
+      throw new PoolError('WEIGHTS_TRUNCATED', message, {}, { cause });
+    }
+  }
+
+  #check(nowMs: number): void {
+    const elapsedMs = nowMs - this.#startedMs;
+    const slow = elapsedMs > GRACE_MS && this.#bytes < (elapsedMs / 1000) * MIN_BYTES_PER_SECOND;
+    if (slow || nowMs - this.#heardMs > MAX_IDLE_MS)
+      this.#refuse(
+        new PoolError(
+          'TIMEOUT',
+          `expected at least ${MIN_BYTES_PER_SECOND} bytes per second, without long breaks`,
+        ),
+      );
   }
 }
 
