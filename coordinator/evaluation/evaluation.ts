@@ -260,7 +260,7 @@ export class EvaluationStage implements WorkerListener {
     }
     const error = new PoolError(
       'GATE_NOT_BETTER',
-      `the loss went from ${verdict.meanBaseMicroNats} to ${verdict.meanCandidateMicroNats} micro-nats; expected a gain of at least ${chain.meta.manifest.gate.delta_micro_nats} beyond a margin of ${verdict.marginMicroNats}`,
+      `the loss went from ${nats(verdict.meanBaseMicroNats)} to ${nats(verdict.meanCandidateMicroNats)} nats; expected it to fall by ${nats(chain.meta.manifest.gate.delta_micro_nats)} and the margin of ${nats(verdict.marginMicroNats)}`,
       { gain_micro_nats: verdict.meanGainMicroNats, margin_micro_nats: verdict.marginMicroNats },
     );
     await submissions.move(record.id, 'rejected', { from, verdict, error: error.toObject() as never });
@@ -348,3 +348,6 @@ export class EvaluationStage implements WorkerListener {
     this.#running.add(settled);
   }
 }
+
+/** Micro-nats → nats, for people to read. */
+const nats = (microNats: number): string => (microNats / 1e6).toFixed(4);
