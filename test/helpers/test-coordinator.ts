@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Chain } from '#coordinator/chain/chain.ts';
 import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chain/genesis/create-genesis.ts';
+import type { DevGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
 import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { CHAT_DEFAULTS } from '#coordinator/chat/chat.ts';
 import { EVALUATION_DEFAULTS } from '#coordinator/evaluation/evaluation.ts';
@@ -16,7 +17,7 @@ import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
 import { INTAKE_DEFAULTS } from '#coordinator/submission/intake.ts';
 import { type ModelView, modelSchema, type SubmissionView, submissionSchema } from '#shared/api/schemas.ts';
 import { FakeWorker, type FakeWorkerOptions } from '#test/helpers/fake-worker.ts';
-import { EASY_BITS, smallContent } from '#test/helpers/small-genesis.ts';
+import { EASY_BITS, fileOf, post, smallContent } from '#test/helpers/small-genesis.ts';
 import { until } from '#test/helpers/until.ts';
 
 export const TOKEN = 'token of the tests';
@@ -34,9 +35,12 @@ export class TestCoordinator {
     this.#options = options;
   }
 
-  static async start(options: Partial<CoordinatorOptions> = {}): Promise<TestCoordinator> {
+  static async start(
+    options: Partial<CoordinatorOptions> = {},
+    content: DevGenesis = smallContent(),
+  ): Promise<TestCoordinator> {
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'aiblock-test-')));
-    await makeChain(dataDir);
+    await makeChain(dataDir, content);
     const coordinator = new TestCoordinator(dataDir, options);
     await coordinator.start();
     return coordinator;
@@ -112,6 +116,25 @@ export class TestCoordinator {
     });
   }
 
+  /** Every tensor of the model with one new value, through to payment. */
+  async commitWhole(value: number): Promise<SubmissionView> {
+    const model = await this.model();
+    // Unlike values: equal bytes are the same payload.
+    const tensors = Object.fromEntries(model.tensors.map(({ name }, i) => [name, value + i / 1024]));
+    const file = fileOf(model, { key: newKeyPair(), tensors });
+    const { code } = await post(this.url, file);
+    if (code !== undefined) throw new Error(`refused with ${code}`);
+    const view = await this.reaches(file.id, 'paid', 'rejected');
+    if (view.state === 'rejected') throw new Error(`rejected with ${view.error?.code}`);
+    return view;
+  }
+
+  /** What the log says of the `index`th commit since the first start. */
+  headNotice(index: number): Promise<{ height: number; blocks: number; overheadMs: number }> {
+    const heads = () => this.lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'head');
+    return until(`commit ${index} is in the log`, () => heads()[index]);
+  }
+
   /** Warnings and errors of the log. */
   faults(): { msg: string; err?: { message: string; code?: string } }[] {
     return this.lines.map((line) => JSON.parse(line)).filter(({ level }) => level >= 40);
@@ -119,7 +142,7 @@ export class TestCoordinator {
 }
 
 /** A chain of the small model, unless the folder has one. */
-export async function makeChain(dataDir: string, content = smallContent()): Promise<void> {
+export async function makeChain(dataDir: string, content: DevGenesis = smallContent()): Promise<void> {
   const kv = await openRocksKv(join(dataDir, 'store'));
   try {
     if (await Chain.exists(kv)) return;
