@@ -99,7 +99,7 @@ async function build(options: WorkerOptions, deps: WorkerDependencies, line: Lin
   const hosts = [evaluateHost, chat].filter((host) => host !== undefined);
   try {
     const backend = hosts[0] && (await startBackend(hosts[0], line.signal));
-    for (const note of backend?.notes ?? []) log.warn(note);
+    for (const note of backend?.notes ?? []) log.info(note);
     const mine = grinder && new MineRole({ grinder, send: line.send, log, now });
     const evaluate =
       evaluateHost &&

@@ -131,7 +131,7 @@ export class Screen {
     if (entry && !/^(warn|error|[45]0)/.test(level)) return;
     const text = entry ? String(entry.msg ?? entry.message ?? line) : line;
     if (this.#json) return this.#write({ source: name, text });
-    this.#line(name, 'yellow', text);
+    this.#line(name, 'yellow', text.replace(/^\d\d:\d\d:\d\d (warn|error): /, ''));
   }
 
   note(text: string): void {

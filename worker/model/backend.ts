@@ -24,16 +24,12 @@ export async function startBackend(wanted: 'auto' | BackendName): Promise<Starte
       await startTensorflow();
       return { name: 'tensorflow', notes };
     } catch (cause) {
-      const why = firstLine(cause);
+      const missing = (cause as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND';
+      const why = missing ? 'is not installed' : `does not load (${firstLine(cause)})`;
       if (wanted === 'tensorflow') {
-        throw new PoolError(
-          'BACKEND',
-          `backend tensorflow: expected @tensorflow/tfjs-node-gpu to load, got: ${why}`,
-          {},
-          { cause },
-        );
+        throw new PoolError('BACKEND', `backend tensorflow: @tensorflow/tfjs-node-gpu ${why}`, {}, { cause });
       }
-      notes.push(`@tensorflow/tfjs-node-gpu is not in use (${why}); computing on WebAssembly.`);
+      notes.push(`native TensorFlow (@tensorflow/tfjs-node-gpu) ${why}: computing on WebAssembly`);
     }
   }
   await startWasm();
