@@ -41,7 +41,7 @@ import { Feed } from '#coordinator/ws/feed.ts';
 import { type Endpoint, WebSocketEdge } from '#coordinator/ws/server.ts';
 import { WorkerGateway } from '#coordinator/ws/worker-gateway.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
-import { PoolError } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
 
 export interface RunningCoordinator {
@@ -89,6 +89,11 @@ async function build(
       { dataDir: options.dataDir, name: 'AI-Block development network', dev: true, nowMs: Date.now() },
     );
   }
+  must(
+    await Chain.exists(kv),
+    'OPTION',
+    `${options.dataDir} holds no chain yet: make one with \`aiblock init\`, or restore a backup`,
+  );
   const chain = await Chain.open(kv, payloads);
   const ledger = await Ledger.open(kv, chain.networkId);
   const submissions = await Submissions.open(kv, Date.now);

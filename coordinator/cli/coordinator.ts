@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import { type CliEnvironment, untilStopped } from '#coordinator/cli/environment.ts';
+import { portOption } from '#coordinator/cli/port-option.ts';
 import { createLog } from '#coordinator/log.ts';
 import { startCoordinator } from '#coordinator/node.ts';
 import { coordinatorOptions } from '#coordinator/options.ts';
 
 interface Flags {
   readonly host: string;
-  readonly port: string;
+  readonly port: number;
   readonly dataDir: string;
   readonly readOnly?: true;
   readonly initDev?: true;
@@ -18,7 +19,7 @@ export function register(program: Command, environment: CliEnvironment): void {
     .command('coordinator')
     .description('Run the coordinator alone: API, page, chains, ledger, and the gateway for workers.')
     .option('--host <host>', 'address to listen on', settings.host)
-    .option('--port <port>', 'port to listen on; 0 takes a free one', String(settings.port))
+    .option('--port <port>', 'port to listen on; 0 takes a free one', portOption, settings.port)
     .option('--data-dir <dir>', 'folder of the pool', settings.dataDir)
     .option('--read-only', 'serve the stored chain for reading only: no Redis, no workers')
     .option('--init-dev', 'make the development network where the folder holds no chain')
@@ -33,7 +34,7 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
   const { settings, signal, out, err } = environment;
   const log = createLog(settings.logLevel, err);
   const options = coordinatorOptions(
-    { ...settings, host: flags.host, port: Number(flags.port), dataDir: flags.dataDir },
+    { ...settings, host: flags.host, port: flags.port, dataDir: flags.dataDir },
     { readOnly: flags.readOnly === true, initDev: flags.initDev === true },
   );
   const running = await startCoordinator(options, log);

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { WebSocket } from 'ws';
 import { Child } from '#coordinator/cli/child.ts';
 import { type CliEnvironment, untilStopped } from '#coordinator/cli/environment.ts';
+import { portOption } from '#coordinator/cli/port-option.ts';
 import { Screen } from '#coordinator/cli/screen.ts';
 import { acquirePidLock } from '#coordinator/store/pid-lock.ts';
 import { type FeedEvent, feedEventSchema, type Overview } from '#shared/api/schemas.ts';
@@ -12,7 +13,7 @@ import { PoolError } from '#shared/errors/pool-error.ts';
 interface Flags {
   readonly dataDir: string;
   readonly host: string;
-  readonly port: string;
+  readonly port: number;
   readonly backend: string;
   readonly miner: boolean;
   readonly json?: true;
@@ -28,7 +29,7 @@ export function register(program: Command, environment: CliEnvironment): void {
     .description('Run a whole pool on this machine: Redis, coordinator, one worker, one demo miner.')
     .option('--data-dir <dir>', 'folder of the pool', settings.dataDir)
     .option('--host <host>', 'address to listen on', settings.host)
-    .option('--port <port>', 'port to listen on; 0 takes a free one', String(settings.port))
+    .option('--port <port>', 'port to listen on; 0 takes a free one', portOption, settings.port)
     .option('--backend <name>', 'auto, wasm or tensorflow', settings.backend)
     .option('--no-miner', 'without the demo miner')
     .option('--json', 'print one JSON object per event')
@@ -117,7 +118,7 @@ class LocalPool {
     });
     let lastError = '';
     const child = await this.#spawn('coordinator', {
-      args: ['coordinator', '--init-dev', '--data-dir', dataDir, '--host', host, '--port', port],
+      args: ['coordinator', '--init-dev', '--data-dir', dataDir, '--host', host, '--port', String(port)],
       onLine: (line) => ready((JSON.parse(line) as { url: string }).url),
       onErrorLine: (line) => {
         if (line.startsWith('error ')) lastError = line.slice('error '.length);
