@@ -90,9 +90,17 @@ export class ChildHandle {
     return this.stderr.map((line) => `${line}\n`).join('');
   }
 
-  /** The first line, printed already or yet to come, in which `find` finds something. */
-  async line<T>(find: (line: string) => T | undefined | false | null, deadlineMs = DEADLINE_MS): Promise<T> {
-    let seen = 0;
+  /** Lines printed so far. */
+  get lineCount(): number {
+    return this.#lines.length;
+  }
+
+  /** The first line from number `from` on, printed already or yet to come, in which `find` finds something. */
+  async line<T>(
+    find: (line: string) => T | undefined | false | null,
+    { from = 0, deadlineMs = DEADLINE_MS }: { from?: number; deadlineMs?: number } = {},
+  ): Promise<T> {
+    let seen = from;
     let late = false;
     const timer = setTimeout(() => {
       late = true;

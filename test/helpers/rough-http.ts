@@ -23,8 +23,9 @@ export async function roughPost(
     if (!socket.write(piece))
       await Promise.race([new Promise((resolve) => socket.once('drain', resolve)), closed]);
   }
-  socket.end();
+  // Ours stays open: Node's server takes a half-closed connection for one that was given up.
   await closed;
+  socket.destroy();
   const [head = '', text = ''] = Buffer.concat(chunks).toString().split('\r\n\r\n');
   const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1]);
   return head === '' ? undefined : { status, body: JSON.parse(text) };
