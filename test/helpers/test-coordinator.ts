@@ -46,6 +46,10 @@ export class TestCoordinator {
     return coordinator;
   }
 
+  get workers(): readonly FakeWorker[] {
+    return this.#workers;
+  }
+
   get url(): string {
     return this.#running?.url ?? '';
   }
