@@ -1,10 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { execPath } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { figure, type Report } from '#test/bench/report.ts';
 import { ChildHandle } from '#test/helpers/child.ts';
+import { freePort } from '#test/helpers/free-port.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 
 const BLOCKS = 1_000;
@@ -64,13 +63,4 @@ function emptyNodeMs(): number {
   const startedMs = performance.now();
   spawnSync(execPath, ['-e', '']);
   return performance.now() - startedMs;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
