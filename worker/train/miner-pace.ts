@@ -1,10 +1,10 @@
 /** Time to learn something that the gate can see, from the first weights on. */
 export const FIRST_LOOK_MS = 20_000;
-const MOST_MS = 180_000;
+const MOST_MS = 90_000;
 /** The gains shrink as the model learns: each accepted submission takes a little longer than the last. */
 const AFTER_ACCEPTED = 1.1;
 /** An estimate or a verdict that failed was early. */
-const AFTER_FAILED = 1.4;
+const AFTER_FAILED = 1.2;
 
 /** How long to train between two looks at whether the weights are worth a submission. */
 export class Pace {

@@ -96,7 +96,7 @@ function manifestOf({ name, unsafeKeys, governor, pool, content, powBits }: Gene
       shards: [...content.publicShards],
       held_out: { root: merkleRoot(content.heldOutShards), windows: countWindows(content.heldOutShards) },
     },
-    gate: { delta_micro_nats: 2_000, z_milli: 3_000, windows: 64 },
+    gate: { delta_micro_nats: 2_000, z_milli: 3_000, windows: 128 },
     quorum: { attestations: 1, tolerance_micro_nats: 10 },
     pow: { bits: powBits ?? DEV_BITS },
     reward: {
