@@ -58,8 +58,9 @@ class GuardedBody {
   readonly #request: Request;
   readonly #maxBytes: number;
   readonly #startedMs = performance.now();
-  readonly #tooSlow: Promise<never>;
+  /** Ends the wait for the next piece. */
   #refuse: (error: PoolError) => void = () => undefined;
+  #refused: PoolError | undefined;
   readonly #watch: NodeJS.Timeout;
   #heardMs = this.#startedMs;
   #bytes = 0;
@@ -67,10 +68,6 @@ class GuardedBody {
   constructor(request: Request, maxBytes: number) {
     this.#request = request;
     this.#maxBytes = maxBytes;
-    this.#tooSlow = new Promise((_, reject) => {
-      this.#refuse = reject;
-    });
-    this.#tooSlow.catch(() => undefined);
     this.#watch = setInterval(() => this.#check(performance.now()), WATCH_MS);
   }
 
@@ -78,9 +75,7 @@ class GuardedBody {
     // Keeps the socket: the answer still has to go out on it.
     const pieces = this.#request.iterator({ destroyOnReturn: false });
     for (;;) {
-      const next = this.#next(pieces);
-      next.catch(() => undefined); // It may lose the race, and fail when the connection ends.
-      const { done, value } = await Promise.race([next, this.#tooSlow]);
+      const { done, value } = await this.#next(pieces);
       if (done) return;
       this.#heardMs = performance.now();
       this.#bytes += value.length;
@@ -93,25 +88,27 @@ class GuardedBody {
     clearInterval(this.#watch);
   }
 
-  async #next(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
-    try {
-      return await pieces.next();
-    } catch (cause) {
-      const message = `the upload broke off after ${this.#bytes} bytes`;
-      throw new PoolError('WEIGHTS_TRUNCATED', message, {}, { cause });
-    }
+  /** Not a race with one long-lived promise, which would keep every piece until it settles. */
+  #next(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
+    return new Promise((resolve, reject) => {
+      if (this.#refused) return reject(this.#refused);
+      this.#refuse = reject;
+      pieces.next().then(resolve, (cause: unknown) => {
+        const message = `the upload broke off after ${this.#bytes} bytes`;
+        reject(new PoolError('WEIGHTS_TRUNCATED', message, {}, { cause }));
+      });
+    });
   }
 
   #check(nowMs: number): void {
     const elapsedMs = nowMs - this.#startedMs;
     const slow = elapsedMs > GRACE_MS && this.#bytes < (elapsedMs / 1000) * MIN_BYTES_PER_SECOND;
-    if (slow || nowMs - this.#heardMs > MAX_IDLE_MS)
-      this.#refuse(
-        new PoolError(
-          'TIMEOUT',
-          `expected at least ${MIN_BYTES_PER_SECOND} bytes per second, without long breaks`,
-        ),
-      );
+    if (!slow && nowMs - this.#heardMs <= MAX_IDLE_MS) return;
+    this.#refused = new PoolError(
+      'TIMEOUT',
+      `expected at least ${MIN_BYTES_PER_SECOND} bytes per second, without long breaks`,
+    );
+    this.#refuse(this.#refused);
   }
 }
 
