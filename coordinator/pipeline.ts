@@ -164,6 +164,7 @@ export class Pipeline {
 
   #retryLater(message?: string, error?: unknown): void {
     if (message !== undefined) this.#events.onFault(message, error);
+    if (this.#closing.signal.aborted) return;
     this.#retry ??= setTimeout(() => {
       this.#retry = undefined;
       this.mineNext();
