@@ -37,7 +37,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     if (stop.signal.aborted) process.exit(EXIT.interrupted);
     stop.abort(new PoolError('UNAVAILABLE', 'stopped'));
   });
-process.stdout.on('error', () => process.exit(EXIT.fine));
+// A reader that went away, such as `head` or a killed `aiblock up`, is a reason to stop, in order: Redis and children too.
+process.stdout.on('error', () => stop.abort(new PoolError('UNAVAILABLE', 'stopped')));
+process.stderr.on('error', () => stop.abort(new PoolError('UNAVAILABLE', 'stopped')));
 
 process.exit(await main());
 
