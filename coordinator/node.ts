@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { poolApi } from '#coordinator/api.ts';
 import { Chain } from '#coordinator/chain/chain.ts';
-import { initChain } from '#coordinator/chain/init.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
@@ -84,6 +83,8 @@ async function build(
   const payloads = new PayloadStore(kv);
   if (options.initDev && !(await Chain.exists(kv))) {
     log.info('making the development network');
+    // Late: the text and the tokenizer's training are needed once in the life of a folder.
+    const { initChain } = await import('#coordinator/chain/init.ts');
     await initChain(
       { kv, payloads },
       { dataDir: options.dataDir, name: 'AI-Block development network', dev: true, nowMs: Date.now() },

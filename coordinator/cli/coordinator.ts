@@ -1,9 +1,6 @@
 import type { Command } from 'commander';
 import { type CliEnvironment, untilStopped } from '#coordinator/cli/environment.ts';
 import { portOption } from '#coordinator/cli/port-option.ts';
-import { createLog } from '#coordinator/log.ts';
-import { startCoordinator } from '#coordinator/node.ts';
-import { coordinatorOptions } from '#coordinator/options.ts';
 
 interface Flags {
   readonly host: string;
@@ -31,6 +28,12 @@ export function register(program: Command, environment: CliEnvironment): void {
 }
 
 async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
+  // Late: help and wrong usage must not wait for it.
+  const [{ createLog }, { startCoordinator }, { coordinatorOptions }] = await Promise.all([
+    import('#coordinator/log.ts'),
+    import('#coordinator/node.ts'),
+    import('#coordinator/options.ts'),
+  ]);
   const { settings, signal, out, err } = environment;
   const log = createLog(settings.logLevel, err);
   const options = coordinatorOptions(

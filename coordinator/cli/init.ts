@@ -1,10 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { initChain } from '#coordinator/chain/init.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
-import { PayloadStore } from '#coordinator/store/payload-store.ts';
-import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 
 interface Flags {
@@ -34,6 +31,12 @@ export function register(program: Command, environment: CliEnvironment): void {
 }
 
 async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
+  // Late: help and wrong usage must not wait for it.
+  const [{ initChain }, { PayloadStore }, { openRocksKv }] = await Promise.all([
+    import('#coordinator/chain/init.ts'),
+    import('#coordinator/store/payload-store.ts'),
+    import('#coordinator/store/rocks-kv.ts'),
+  ]);
   const kv = await openRocksKv(join(flags.dataDir, 'store'));
   try {
     const { governorKeyFile: file } = flags;
