@@ -1,7 +1,5 @@
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
-import type { BlockView, SubmissionView } from '#shared/api/schemas.ts';
-import { decodeMetaBody, decodeParameterBody } from '#shared/block/body.ts';
-import type { Block } from '#shared/block/verify-block.ts';
+import type { SubmissionView } from '#shared/api/schemas.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 
@@ -42,37 +40,4 @@ export function submissionView(
     ...(record.reward === undefined ? {} : { reward: record.reward }),
     ...(error ? { error: error as NonNullable<SubmissionView['error']> } : {}),
   };
-}
-
-/** A block with the header's fields by their names, bytes as hex. */
-export function blockView({ header, hash, body }: Block): BlockView {
-  const decoded = header.chainId === 'A' ? decodeMetaBody(body) : decodeParameterBody(body);
-  return {
-    version: header.version,
-    index: header.index,
-    timestamp: header.timestampMs / 1000,
-    prev_hash: toHex(header.prevHash),
-    chain_id: header.chainId,
-    points_to: toHex(header.pointsTo),
-    payload_hash: toHex(header.payloadHash),
-    payload_size: header.payloadBytes,
-    miner_pub: toHex(header.minerPub),
-    payload_sig: toHex(header.payloadSig),
-    nonce: header.nonce.toString(16).padStart(16, '0'),
-    body_hash: toHex(header.bodyHash),
-    bits: header.bits.toString(16).padStart(8, '0'),
-    hash: toHex(hash),
-    body: hexed(decoded),
-    state: 'seal' in decoded || header.chainId === 'A' ? 'sealed' : 'part',
-  };
-}
-
-/** Bytes become hex, BigInt decimal text, all the way down. */
-function hexed(value: unknown): unknown {
-  if (value instanceof Uint8Array) return toHex(value);
-  if (typeof value === 'bigint') return value.toString();
-  if (Array.isArray(value)) return value.map(hexed);
-  if (typeof value === 'object' && value !== null)
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, hexed(item)]));
-  return value;
 }
