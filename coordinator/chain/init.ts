@@ -58,6 +58,7 @@ async function keysOf(
   options: InitOptions,
 ): Promise<Pick<GenesisOptions, 'governor' | 'pool' | 'unsafeKeys' | 'timestampMs'>> {
   const { dataDir, dev, governorSecret } = options;
+  if (!dev && governorSecret) refuseDevKeys(keyPair(governorSecret)); // before it is kept
   await writeSecret(dataDir, 'salts', new Uint8Array(randomBytes(32)));
   await workerToken(dataDir);
   await writeSecret(
