@@ -20,6 +20,9 @@ const manifestSchema = z.strictObject({
   config: z.string(),
   tokenizer: z.string(),
   chat_template: z.string(),
+  /** `tokenizer_config.json` and `generation_config.json`, where the model came with them. */
+  tokenizer_config: z.string().optional(),
+  generation_config: z.string().optional(),
   validation: z.strictObject({
     /** Tokens that are predicted per window; a window holds one more. */
     context: zUint.min(1),

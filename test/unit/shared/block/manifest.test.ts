@@ -41,6 +41,16 @@ test('every changed bit is refused or read as another manifest', () => {
   }
 });
 
+test('the texts that only some models have: there or not, and never of another type', () => {
+  const more = { ...value, tokenizer_config: '{"eos_token": "</s>"}', generation_config: '{}' };
+  assert.deepEqual(decodeManifest(encodeManifest(more)), more);
+  for (const text of [null, 1, new Uint8Array(2)])
+    for (const key of ['tokenizer_config', 'generation_config']) {
+      const bad = encodeCbor({ ...value, [key]: text } as unknown as CborValue);
+      assert.throws(() => decodeManifest(bad), { code: 'BLOCK_ENCODING' });
+    }
+});
+
 const { reward, gate, governors, validation, quorum } = value;
 const key = governors.keys[0] as Uint8Array;
 const refused: [string, object][] = [
