@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { tensorInMemory } from '#coordinator/chain/genesis/content.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { errorBodySchema, type ModelView, modelSchema } from '#shared/api/schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
@@ -83,7 +84,8 @@ function largeContent() {
   const shapes = tensorShapes(parseModelConfig(JSON.parse(configJson)));
   const tensors = small.tensors.map(({ name, dtype }) => {
     const shape = shapes.get(name) as number[];
-    return { name, dtype, shape, bytes: new Uint8Array(4 * shape.reduce((a, b) => a * b, 1)) };
+    const bytes = new Uint8Array(4 * shape.reduce((a, b) => a * b, 1));
+    return tensorInMemory({ name, dtype, shape, bytes });
   });
   return { ...small, configJson, tensors };
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { tensorInMemory } from '#coordinator/chain/genesis/content.ts';
 import type { DevGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
 import type { ModelView } from '#shared/api/schemas.ts';
 import { concatBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
@@ -45,12 +46,14 @@ export function smallContent(size: { vocabulary: number; width: number } = { voc
     shardWindows: SHARD_WINDOWS,
     publicShards: makeShards(tokens, shape),
     heldOutShards: makeShards(tokens.slice(0, 40 * (CONTEXT + 1)), shape),
-    tensors: [...initialWeights(config, 1)].map(([name, values]) => ({
-      name,
-      dtype: 'F32' as const,
-      shape: shapes.get(name) as number[],
-      bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-    })),
+    tensors: [...initialWeights(config, 1)].map(([name, values]) =>
+      tensorInMemory({
+        name,
+        dtype: 'F32',
+        shape: shapes.get(name) as number[],
+        bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+      }),
+    ),
   } satisfies DevGenesis;
 }
 

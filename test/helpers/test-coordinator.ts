@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Chain } from '#coordinator/chain/chain.ts';
+import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
 import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chain/genesis/create-genesis.ts';
-import type { DevGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
 import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { CHAT_DEFAULTS } from '#coordinator/chat/chat.ts';
 import { EVALUATION_DEFAULTS } from '#coordinator/evaluation/evaluation.ts';
@@ -37,7 +37,7 @@ export class TestCoordinator {
 
   static async start(
     options: Partial<CoordinatorOptions> = {},
-    content: DevGenesis = smallContent(),
+    content: GenesisContent = smallContent(),
   ): Promise<TestCoordinator> {
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'aiblock-test-')));
     await makeChain(dataDir, content);
@@ -146,7 +146,7 @@ export class TestCoordinator {
 }
 
 /** A chain of the small model, unless the folder has one. */
-export async function makeChain(dataDir: string, content: DevGenesis = smallContent()): Promise<void> {
+export async function makeChain(dataDir: string, content: GenesisContent = smallContent()): Promise<void> {
   const kv = await openRocksKv(join(dataDir, 'store'));
   try {
     if (await Chain.exists(kv)) return;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { metaOps, sealOps } from '#coordinator/chain/chain.ts';
-import type { DevGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
+import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, put } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
@@ -29,6 +29,7 @@ import { UNIT } from '#shared/money.ts';
 import { genesisSalt } from '#shared/pol/salts.ts';
 import { bitsFromTarget, meetsTarget, targetFromBits } from '#shared/pow/target.ts';
 import { signPayload } from '#shared/protocol/submission.ts';
+import { tensorBytes } from '#shared/weights/dtype.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 
 export interface GenesisOptions {
@@ -37,7 +38,7 @@ export interface GenesisOptions {
   readonly governor: KeyPair;
   readonly pool: KeyPair;
   readonly timestampMs: number;
-  readonly content: DevGenesis;
+  readonly content: GenesisContent;
   /** Compact target of the blocks after genesis; the development network's unless given. */
   readonly powBits?: number;
 }
@@ -59,19 +60,29 @@ export function createGenesis(options: GenesisOptions): Genesis {
   return { meta, metaPayload, blocks: parameterBlocks(meta, options) };
 }
 
-/** Writes genesis in one durable batch, after checking it as any other block. */
+/** Told of each tensor whose payload stands in the store: `known` where an unfinished try had left it there. */
+export type OnStored = (tensor: TensorRef, known: boolean) => void;
+
+/**
+ * Checks genesis as any other block, stores the payloads, and makes the chain visible in one durable batch: until
+ * then there is none, and a second try goes on with the payloads that are there.
+ */
 export async function writeGenesis(
   stores: { kv: KV; payloads: PayloadStore },
   genesis: Genesis,
-  content: DevGenesis,
+  content: GenesisContent,
+  onStored: OnStored = () => undefined,
 ): Promise<void> {
   const metaChain = new MetaChain();
   const meta = metaChain.apply(genesis.meta, genesis.metaPayload);
   const chain = new ParameterChain(metaChain.networkId);
   for (const block of genesis.blocks) chain.apply(block, meta);
   await stores.payloads.put(meta.payloadHash, genesis.metaPayload);
-  for (const [i, tensor] of content.tensors.entries())
-    await stores.payloads.put((genesis.blocks[i] as Block).header.payloadHash, tensor.bytes);
+  for (const tensor of content.tensors) {
+    const known = await stores.payloads.has(tensor.payloadHash);
+    await stores.payloads.put(tensor.payloadHash, tensor.read());
+    onStored(tensor, known);
+  }
   const heldOut = content.heldOutShards.map((shard, i) => put(bucketKey(BUCKET.heldOutShard, i), shard));
   await stores.kv.batch([...heldOut, ...metaOps(genesis.meta), ...sealOps(genesis.blocks, chain.sealed)], {
     durable: true,
@@ -88,6 +99,10 @@ function manifestOf({ name, unsafeKeys, governor, pool, content, powBits }: Gene
     config: content.configJson,
     tokenizer: content.tokenizerJson,
     chat_template: content.chatTemplate,
+    ...(content.tokenizerConfigJson === undefined ? {} : { tokenizer_config: content.tokenizerConfigJson }),
+    ...(content.generationConfigJson === undefined
+      ? {}
+      : { generation_config: content.generationConfigJson }),
     validation: {
       context: content.context,
       windows: countWindows(content.publicShards),
@@ -139,8 +154,7 @@ function parameterBlocks(meta: Block, { content, pool, timestampMs }: GenesisOpt
   const blocks: Block[] = [];
   const tensors: TensorRef[] = [];
   let previous = BEFORE_GENESIS;
-  for (const [part, { name, dtype, shape, bytes }] of content.tensors.entries()) {
-    const payloadHash = sha256(bytes);
+  for (const [part, { name, dtype, shape, payloadHash }] of content.tensors.entries()) {
     tensors.push({ name, dtype, shape, payloadHash });
     const parts = content.tensors.length;
     const body: ParameterBody = {
@@ -161,7 +175,7 @@ function parameterBlocks(meta: Block, { content, pool, timestampMs }: GenesisOpt
         chainId: 'B',
         pointsTo: networkId,
         payloadHash,
-        payloadBytes: bytes.length,
+        payloadBytes: tensorBytes(dtype, shape),
         minerPub: pool.publicKey,
         payloadSig: signPayload(networkId, payloadHash, pool),
         bodyHash: bodyHash(encoded),

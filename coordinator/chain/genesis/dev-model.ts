@@ -1,3 +1,4 @@
+import { type TensorInMemory, tensorInMemory } from '#coordinator/chain/genesis/content.ts';
 import { initialWeights } from '#shared/weights/initial-weights.ts';
 import { type ModelConfig, parseModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
 
@@ -15,15 +16,6 @@ const WEIGHTS_SEED = 1851;
 
 /** Id of `<|endoftext|>` in tokenizers of our own. */
 const END_OF_TEXT_ID = 0;
-
-/** A tensor as it enters the parameter chain. */
-export interface GenesisTensor {
-  readonly name: string;
-  readonly dtype: 'F32';
-  readonly shape: readonly number[];
-  /** Little-endian. */
-  readonly bytes: Uint8Array;
-}
 
 /** The model's `config.json`, as Hugging Face writes it for GPT-2. */
 export function devConfigJson(): string {
@@ -52,15 +44,17 @@ export function devConfigJson(): string {
 }
 
 /** The seeded weights from which everybody starts, in name order. */
-export function devTensors(): GenesisTensor[] {
+export function devTensors(): TensorInMemory[] {
   const config: ModelConfig = parseModelConfig(JSON.parse(devConfigJson()));
   const shapes = tensorShapes(config);
-  return [...initialWeights(config, WEIGHTS_SEED)].map(([name, values]) => ({
-    name,
-    dtype: 'F32',
-    shape: shapes.get(name) as number[],
-    bytes: littleEndian(values),
-  }));
+  return [...initialWeights(config, WEIGHTS_SEED)].map(([name, values]) =>
+    tensorInMemory({
+      name,
+      dtype: 'F32',
+      shape: shapes.get(name) as number[],
+      bytes: littleEndian(values),
+    }),
+  );
 }
 
 function littleEndian(values: Float32Array): Uint8Array {
