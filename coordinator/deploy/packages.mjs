@@ -1,7 +1,7 @@
 // The packages of package-lock.json.
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ROOT, run, step } from './step.mjs';
+import { npm, ROOT, step } from './step.mjs';
 
 const NATIVE_TENSORFLOW = 'node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
 
@@ -9,11 +9,8 @@ const NATIVE_TENSORFLOW = 'node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tf
 export async function installPackages() {
   if (await isInstalled()) return;
   await step('packages of package-lock.json', async () => {
-    // npm names its own program to what it starts; development packages build the page and the kernels.
-    const npm = process.env.npm_execpath;
-    const args = ['ci', '--no-audit', '--no-fund', '--include=dev', '--include=optional'];
-    if (npm?.endsWith('.js')) await run(process.execPath, [npm, ...args]);
-    else await run('npm', args);
+    // Development packages build the page and the kernels.
+    await npm(['ci', '--no-audit', '--no-fund', '--include=dev', '--include=optional']);
     if (await exists(NATIVE_TENSORFLOW)) return '';
     return 'no native TensorFlow for this machine, the worker will run on wasm';
   });

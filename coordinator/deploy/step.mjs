@@ -31,6 +31,12 @@ export async function run(program, args, options = {}) {
   throw new SetupError(`\`${[program, ...args].join(' ').slice(0, 200)}\` failed (${code}):\n${tail}`);
 }
 
+/** Runs npm: the one that started this program, if it did. */
+export function npm(args) {
+  const program = process.env.npm_execpath;
+  return program?.endsWith('.js') ? run(process.execPath, [program, ...args]) : run('npm', args);
+}
+
 /** Its exit code (or the reason why it did not start) and all it printed. */
 export function capture(program, args, { env = {} } = {}) {
   return new Promise((resolve) => {
