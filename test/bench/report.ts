@@ -17,6 +17,13 @@ export interface Figure {
 
 export type Report = (figure: Figure) => void;
 
+/** What to run of a benchmark that has sections or runs on several backends. */
+export interface Choice {
+  /** Names of sections; none means all. */
+  readonly only: readonly string[];
+  readonly backend: string;
+}
+
 /** A goal is set on the value, or on its ratio to the anchor. */
 export interface Goal {
   readonly on: 'value' | 'ratio';

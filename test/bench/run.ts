@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Figure, Report } from '#test/bench/report.ts';
+import type { Choice, Figure, Report } from '#test/bench/report.ts';
 import { renderTable } from '#test/bench/table.ts';
 
 const KINDS = ['bench', 'drill'] as const;
@@ -16,6 +16,8 @@ interface Command {
   readonly names: readonly string[];
   readonly json: boolean;
   readonly folder: string;
+  /** What a benchmark of several sections may be told; one that has none leaves it. */
+  readonly choice: Choice;
 }
 
 class UsageError extends Error {}
@@ -41,7 +43,12 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 function parse(args: readonly string[]): Command {
-  const options = { json: { type: 'boolean', default: false }, folder: { type: 'string' } } as const;
+  const options = {
+    json: { type: 'boolean', default: false },
+    folder: { type: 'string' },
+    only: { type: 'string' },
+    backend: { type: 'string', default: process.env.AIBLOCK_BACKEND || 'wasm' },
+  } as const;
   const { values, positionals } = parseOrRefuse(() =>
     parseArgs({ args: [...args], options, allowPositionals: true }),
   );
@@ -49,7 +56,8 @@ function parse(args: readonly string[]): Command {
   const known = KINDS.find((each) => each === kind);
   if (known === undefined) throw new UsageError(`expected ${KINDS.join(' or ')}, got ${kind ?? 'nothing'}`);
   const folder = values.folder ?? fileURLToPath(new URL(`../${known}`, import.meta.url));
-  return { kind: known, names, json: values.json, folder: resolve(folder) };
+  const choice = { only: values.only?.split(',') ?? [], backend: values.backend };
+  return { kind: known, names, json: values.json, folder: resolve(folder), choice };
 }
 
 function parseOrRefuse<T>(parseIt: () => T): T {
@@ -86,11 +94,12 @@ function list({ kind, json }: Command, existing: ReadonlyMap<string, string>): v
   for (const [name, about] of existing) {
     print(json ? JSON.stringify({ name, about }) : `${name.padEnd(width)}  ${about}`.trimEnd());
   }
-  if (!json) print(`\nnpm run ${kind} -- NAME [--json]   (NAME may be "all")`);
+  if (!json)
+    print(`\nnpm run ${kind} -- NAME [--json] [--only SECTION,…] [--backend NAME]   (NAME may be "all")`);
 }
 
 /** True when it ran to its end, reported something, and missed no goal. */
-async function runOne({ kind, json, folder }: Command, name: string): Promise<boolean> {
+async function runOne({ kind, json, folder, choice }: Command, name: string): Promise<boolean> {
   const figures: Figure[] = [];
   const report: Report = (figure) => {
     figures.push(figure);
@@ -99,7 +108,7 @@ async function runOne({ kind, json, folder }: Command, name: string): Promise<bo
   let failure: unknown = null;
   try {
     const module = await import(pathToFileURL(resolve(folder, `${name}.ts`)).href);
-    await module[kind](report);
+    await module[kind](report, choice);
     if (figures.length === 0) throw new Error('it reported no figure');
   } catch (error) {
     failure = error ?? new Error('it threw nothing');
@@ -127,6 +136,8 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
-  complain(`${error.message}\nusage: npm run bench|drill -- [NAME|all] [--json]`);
+  complain(
+    `${error.message}\nusage: npm run bench|drill -- [NAME|all] [--json] [--only SECTION,…] [--backend NAME]`,
+  );
   process.exitCode = EXIT_USAGE;
 }
