@@ -3,11 +3,12 @@ import type { ChatStage } from '#coordinator/chat/chat.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
-import { submissionView } from '#coordinator/views.ts';
+import { entryView, proofView, submissionView } from '#coordinator/views.ts';
 import { blockView } from '#shared/api/block-view.ts';
 import type { LossPoint, ModelView, Overview, Readiness } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
@@ -27,6 +28,7 @@ export interface ApiParts {
     readonly spool: Spool;
     readonly pipeline: Pipeline;
     readonly chat: ChatStage;
+    readonly transfers: Pick<Transfers, 'submit' | 'proof'>;
     readonly progress: (id: string) => { done: number; total: number } | undefined;
   };
 }
@@ -66,11 +68,30 @@ export function poolApi(parts: ApiParts): PoolApi {
         burned: totals.burned.toString(),
       };
     },
-    balance: async (address) => ({ address, balance: (await ledger.balance(address)).toString() }),
+    account: async (address) => ({
+      address,
+      balance: (await ledger.balance(address)).toString(),
+      vesting: '0',
+      nonce: (await ledger.nonce(address)).toString(),
+    }),
+    accountEntries: async (address, page) => (await ledger.accountEntries(address, page)).map(entryView),
     payload: (hash, bearer) => payload(parts, hash, bearer),
     readiness: parts.readiness,
     metrics: () => parts.metrics.scrape(),
-    ...(live ? { submit: submitter(live.pipeline, view), chat: chatter(live.chat, parts.metrics) } : {}),
+    ...(live
+      ? {
+          submit: submitter(live.pipeline, view),
+          chat: chatter(live.chat, parts.metrics),
+          transferProof: async (digest) => {
+            const proof = await live.transfers.proof(digest);
+            return proof && proofView(digest, proof);
+          },
+          transfer: async (request) => {
+            const { digest, entry, isNew } = await live.transfers.submit(request);
+            return { view: { digest: toHex(digest), entry: entryView(entry) }, isNew };
+          },
+        }
+      : {}),
   };
 }
 

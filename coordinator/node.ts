@@ -13,6 +13,7 @@ import { Workers } from '#coordinator/dispatch/workers.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { createApp } from '#coordinator/http/app.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
+import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Log } from '#coordinator/log.ts';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
@@ -162,6 +163,18 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     },
   );
   const chat = new ChatStage(options.chat, workers);
+  const lock = new WriteLock();
+  const transfers = new Transfers(TRANSFER_DEFAULTS, {
+    kv,
+    lock,
+    ledger,
+    networkId: chain.networkId,
+    now: Date.now,
+    // Late: a tenth of a second of loading, which a start need not wait for.
+    recover: async (signature, digest) =>
+      (await import('#shared/crypto/recover.ts')).recoverAddress(signature, digest),
+  });
+  closers.push(() => transfers.close());
   const pipeline = new Pipeline(
     {
       intake: new Intake(options.intake, { chain, submissions, spool }),
@@ -169,7 +182,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       mining: new MiningStage({ chain, salts, board, now: Date.now }),
       commit: new CommitStage({
         kv,
-        lock: new WriteLock(),
+        lock,
         chain,
         payloads,
         ledger,
@@ -232,7 +245,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     submissions,
     metrics,
     readiness,
-    live: { workers, spool, pipeline, chat, progress: (id) => notices.progressOf(id) },
+    live: { workers, spool, pipeline, chat, transfers, progress: (id) => notices.progressOf(id) },
   });
   const http = createServer(
     createApp(api, observer(metrics, log), {

@@ -1,5 +1,7 @@
+import type { TransferProof } from '#coordinator/ledger/transfers.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
-import type { SubmissionView } from '#shared/api/schemas.ts';
+import type { EntryView, SubmissionView, TransferProofView } from '#shared/api/schemas.ts';
+import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 
@@ -39,5 +41,24 @@ export function submissionView(
     ...(record.blocks ? { blocks: record.blocks } : {}),
     ...(record.reward === undefined ? {} : { reward: record.reward }),
     ...(error ? { error: error as NonNullable<SubmissionView['error']> } : {}),
+  };
+}
+
+/** A journal entry as the API shows it. */
+export function entryView({ seq, at, kind, ref, from, to, amount }: JournalEntry): EntryView {
+  return { seq, at, kind, ref: toHex(ref), from, to, amount: amount.toString() };
+}
+
+/** A transfer with everything that was signed. */
+export function proofView(
+  digest: Uint8Array,
+  { entry, nonce, expiry, signature }: TransferProof,
+): TransferProofView {
+  return {
+    digest: toHex(digest),
+    entry: entryView(entry),
+    nonce: nonce.toString(),
+    expiry: expiry.toString(),
+    signature: `0x${toHex(signature)}`,
   };
 }

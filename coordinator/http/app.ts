@@ -7,7 +7,8 @@ import express, {
   type Response,
 } from 'express';
 import helmet from 'helmet';
-import type { z } from 'zod';
+import { addAccounts } from '#coordinator/http/accounts.ts';
+import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { parseRange } from '#coordinator/http/range.ts';
 import { uploadHandler } from '#coordinator/http/upload.ts';
@@ -19,7 +20,6 @@ import {
 } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
-import { parseAddress } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import type { SubmissionState } from '#shared/lifecycle.ts';
 
@@ -57,6 +57,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
     response.type(contentType).send(body);
   });
   addReading(app, api);
+  addAccounts(app, api, requireJson);
   addPayload(app, api);
   addWriting(app, api, options);
   refuseOtherMethods(app);
@@ -81,9 +82,6 @@ function addReading(app: Express, api: PoolApi): void {
     const view = await api.submission(fromHex(request.params.id, 32, 'submission id'));
     must(view, 'NOT_FOUND', 'there is no submission of this id');
     response.json(view);
-  });
-  app.get('/balance/:address', async (request, response) => {
-    response.json(await api.balance(parseAddress(request.params.address)));
   });
   app.get('/chain/:id/blocks', async (request, response) => {
     const range = parse(blocksQuerySchema, request.query, 'query');
@@ -168,14 +166,6 @@ const requireJson: RequestHandler = (request, _response, next) => {
   );
   next();
 };
-
-function parse<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const where = [what, ...(issue?.path ?? [])].join('.');
-  throw new PoolError('BAD_REQUEST', `${where}: ${issue?.message ?? 'invalid'}`);
-}
 
 /** Behind all routes: their paths exist, but not for any other method. */
 function refuseOtherMethods(app: Express): void {

@@ -1,15 +1,19 @@
 import type { ChatEnd } from '#coordinator/chat/chat.ts';
 import type {
-  BalanceView,
+  AccountView,
   BlockView,
   ChatRequest,
+  EntryView,
   ModelView,
   Overview,
   Readiness,
   SubmissionView,
+  TransferProofView,
+  TransferView,
 } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import type { SubmissionState } from '#shared/lifecycle.ts';
+import type { TransferRequest } from '#shared/protocol/transfer.ts';
 
 export interface PayloadRead {
   readonly bytes: number;
@@ -47,7 +51,12 @@ export interface PoolApi {
     minted: string;
     burned: string;
   }>;
-  readonly balance: (address: string) => Promise<BalanceView>;
+  readonly account: (address: string) => Promise<AccountView>;
+  /** Entries of an account below a number, newest first. */
+  readonly accountEntries: (
+    address: string,
+    page: { before: number | undefined; limit: number },
+  ) => Promise<EntryView[]>;
   /** Undefined where there is no such payload, or it is not for this caller. */
   readonly payload: (hash: Uint8Array, bearer: string | undefined) => Promise<PayloadRead | undefined>;
   readonly readiness: () => Promise<Readiness>;
@@ -58,6 +67,9 @@ export interface PoolApi {
     bytes: number | undefined;
     single: boolean;
   }) => Promise<{ view: SubmissionView; isNew: boolean }>;
+  readonly transfer?: (request: TransferRequest) => Promise<{ view: TransferView; isNew: boolean }>;
+  /** What was signed for a transfer of the journal. */
+  readonly transferProof?: (digest: Uint8Array) => Promise<TransferProofView | undefined>;
   readonly chat?: (
     request: ChatRequest,
     onText: (text: string) => void,

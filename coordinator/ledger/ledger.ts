@@ -1,9 +1,11 @@
+import { accountEntries, entryIndexOps, indexMissing } from '#coordinator/ledger/account-entries.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { type JournalEntry, type JournalHead, linkEntries, type Move } from '#shared/block/journal.ts';
 import {
   bigintFromBytes,
   concatBytes,
+  fromHex,
   readU64be,
   u64be,
   utf8ToBytes,
@@ -16,12 +18,23 @@ export interface LedgerTotals {
   readonly burned: bigint;
 }
 
+/** Balances by address. */
+export type Balances = ReadonlyMap<string, bigint>;
+
 /** What an append will write, and the state that holds once it is on disk. */
 export interface PreparedEntries {
   readonly ops: readonly KvOp[];
   readonly entries: readonly JournalEntry[];
   readonly journal: JournalHead;
   readonly totals: LedgerTotals;
+  /** Σ balances. */
+  readonly sum: bigint;
+}
+
+interface LedgerState {
+  readonly journal: JournalHead;
+  readonly totals: LedgerTotals;
+  readonly sum: bigint;
 }
 
 /**
@@ -31,18 +44,15 @@ export interface PreparedEntries {
 export class Ledger {
   readonly #kv: KV;
   readonly #networkId: Uint8Array;
-  #journal: JournalHead;
-  #totals: LedgerTotals;
-  #sums = true;
+  #state: LedgerState;
 
-  private constructor(kv: KV, networkId: Uint8Array, state: { journal: JournalHead; totals: LedgerTotals }) {
+  private constructor(kv: KV, networkId: Uint8Array, state: LedgerState) {
     this.#kv = kv;
     this.#networkId = networkId;
-    this.#journal = state.journal;
-    this.#totals = state.totals;
+    this.#state = state;
   }
 
-  /** Reads the journal's head and checks that all balances sum to what was minted less what was burned. */
+  /** Reads the journal's head and adds up all balances; JOURNAL where they are not what was minted less burned. */
   static async open(kv: KV, networkId: Uint8Array): Promise<Ledger> {
     const value = await kv.get(bucketKey(BUCKET.journalHead));
     const journal = value
@@ -52,36 +62,50 @@ export class Ledger {
       minted: value ? bigintFromBytes(value.subarray(40, 72)) : 0n,
       burned: value ? bigintFromBytes(value.subarray(72, 104)) : 0n,
     };
-    const ledger = new Ledger(kv, networkId, { journal, totals });
-    must(await ledger.isBalanced(), 'JOURNAL', 'the balances do not sum to minted less burned');
+    let sum = 0n;
+    for await (const [, balance] of kv.entries(bucketRange(BUCKET.balance))) sum += bigintFromBytes(balance);
+    const ledger = new Ledger(kv, networkId, { journal, totals, sum });
+    must(ledger.sums, 'JOURNAL', 'the balances do not sum to minted less burned');
+    await indexMissing(kv, journal.seq);
     return ledger;
   }
 
   get journal(): JournalHead {
-    return this.#journal;
+    return this.#state.journal;
   }
 
   get totals(): LedgerTotals {
-    return this.#totals;
+    return this.#state.totals;
+  }
+
+  /** Σ balances = minted − burned, of the balances as they were read and written. */
+  get sums(): boolean {
+    const { sum, totals } = this.#state;
+    return sum === totals.minted - totals.burned;
   }
 
   async balance(address: string): Promise<bigint> {
-    const value = await this.#kv.get(bucketKey(BUCKET.balance, utf8ToBytes(address)));
-    return value ? bigintFromBytes(value) : 0n;
+    return (await this.balances([address])).get(address) as bigint;
   }
 
-  /** What `isBalanced` last found. */
-  get sums(): boolean {
-    return this.#sums;
+  async balances(addresses: Iterable<string>): Promise<Balances> {
+    const list = [...new Set(addresses)];
+    const values = await this.#kv.getMany(list.map(balanceKey));
+    return new Map(list.map((address, i) => [address, bigintFromBytes(values[i] ?? ZERO_32)]));
   }
 
-  /** Σ balances = minted − burned. */
-  async isBalanced(): Promise<boolean> {
-    let sum = 0n;
-    for await (const [, value] of this.#kv.entries(bucketRange(BUCKET.balance)))
-      sum += bigintFromBytes(value);
-    this.#sums = sum === this.#totals.minted - this.#totals.burned;
-    return this.#sums;
+  /** Number of transfers an account has made: the nonce of its next one. */
+  async nonce(address: string): Promise<bigint> {
+    const value = await this.#kv.get(bucketKey(BUCKET.accountNonce, utf8ToBytes(address)));
+    return value ? readU64be(value) : 0n;
+  }
+
+  /** Entries of an account with a number below `before`, newest first. */
+  accountEntries(
+    address: string,
+    page: { readonly before: number | undefined; readonly limit: number },
+  ): Promise<JournalEntry[]> {
+    return accountEntries(this.#kv, address, page);
   }
 
   /** Encoded entries from `from`, at most `limit`. */
@@ -96,45 +120,59 @@ export class Ledger {
     return out;
   }
 
-  /** Links the moves and computes the balances after them; AMOUNT where a balance would fall below zero. */
+  /**
+   * Links the moves and computes the balances after them; AMOUNT where one would fall below zero on the way.
+   * JOURNAL where the balances have stopped adding up: then nothing is moved any more.
+   */
   async prepare(moves: readonly Move[], at: number): Promise<PreparedEntries> {
-    const { entries, head } = linkEntries(this.#networkId, this.#journal, { moves, at });
-    const balances = new Map<string, bigint>();
-    const change = async (address: string, by: bigint) =>
-      balances.set(address, (balances.get(address) ?? (await this.balance(address))) + by);
-    let { minted, burned } = this.#totals;
-    for (const { from, to, amount } of moves) {
-      if (from === null) minted += amount;
-      else await change(from, -amount);
-      if (to === null) burned += amount;
-      else await change(to, amount);
-    }
-    for (const [address, balance] of balances)
-      must(balance >= 0n, 'AMOUNT', () => `the balance of ${address} would fall to ${balance}`);
+    must(this.sums, 'JOURNAL', 'the balances do not sum to minted less burned: nothing is paid any more');
+    const { entries, head } = linkEntries(this.#networkId, this.journal, { moves, at });
+    const before = await this.balances(moves.flatMap(({ from, to }) => [from, to]).filter((a) => a !== null));
+    const { after, minted, burned } = this.#moved(moves, before);
+    let { sum } = this.#state;
+    for (const [address, balance] of after) sum += balance - (before.get(address) as bigint);
+    const state = u64be(head.seq);
     return {
       ops: [
         ...entries.map(({ entry, bytes }) => put(bucketKey(BUCKET.journalEntry, entry.seq), bytes)),
-        ...[...balances].map(([address, b]) => put(bucketKey(BUCKET.balance, utf8ToBytes(address)), u256(b))),
-        put(
-          bucketKey(BUCKET.journalHead),
-          concatBytes(u64be(head.seq), head.head, u256(minted), u256(burned)),
+        ...[...after].map(([address, balance]) => put(balanceKey(address), u256(balance))),
+        put(bucketKey(BUCKET.journalHead), concatBytes(state, head.head, u256(minted), u256(burned))),
+        ...entryIndexOps(
+          entries.map(({ entry }) => entry),
+          head.seq,
         ),
       ],
       entries: entries.map(({ entry }) => entry),
       journal: head,
       totals: { minted, burned },
+      sum,
     };
   }
 
   /** To be called when the ops of `prepare` are on disk. */
-  apply(prepared: PreparedEntries): void {
-    this.#journal = prepared.journal;
-    this.#totals = prepared.totals;
+  apply({ journal, totals, sum }: PreparedEntries): void {
+    this.#state = { journal, totals, sum };
+  }
+
+  #moved(moves: readonly Move[], before: Balances) {
+    const after = new Map(before);
+    let { minted, burned } = this.totals;
+    for (const { from, to, amount } of moves) {
+      if (from === null) minted += amount;
+      else {
+        const left = (after.get(from) as bigint) - amount;
+        must(left >= 0n, 'AMOUNT', () => `the balance of ${from} would fall to ${left}`);
+        after.set(from, left);
+      }
+      if (to === null) burned += amount;
+      else after.set(to, (after.get(to) as bigint) + amount);
+    }
+    return { after, minted, burned };
   }
 }
 
+const balanceKey = (address: string) => bucketKey(BUCKET.balance, utf8ToBytes(address));
+
 function u256(value: bigint): Uint8Array {
-  const out = new Uint8Array(32);
-  for (let i = 31, rest = value; rest > 0n; i--, rest >>= 8n) out[i] = Number(rest & 0xffn);
-  return out;
+  return fromHex(value.toString(16).padStart(64, '0'), 32);
 }

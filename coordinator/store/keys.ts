@@ -39,6 +39,14 @@ export const BUCKET = {
   journalHead: 0x42,
   /** kind ‖ u64 sequence → work unit. */
   workUnit: 0x43,
+  /** address → u64 number of transfers it has made. */
+  accountNonce: 0x44,
+  /** digest of a transfer → u64 sequence of its journal entry, u64 nonce, u64 expiry, signature (65). */
+  transfer: 0x45,
+  /** address ‖ u64 sequence → nothing: the journal entries that touch an account. */
+  accountEntry: 0x46,
+  /** u64 number of journal entries that stand in `accountEntry`. */
+  accountIndex: 0x47,
   /** public key → enrolled worker. */
   worker: 0x50,
 } as const;

@@ -209,6 +209,66 @@ export const balanceSchema = z.strictObject({
 });
 export type BalanceView = z.infer<typeof balanceSchema>;
 
+/** `GET /accounts/:address`; amounts are base units as decimal text. */
+export const accountSchema = z.strictObject({
+  ...balanceSchema.shape,
+  /** Rewards that are not the account's yet. */
+  vesting: z.string(),
+  /** Nonce of its next transfer. */
+  nonce: z.string(),
+});
+export type AccountView = z.infer<typeof accountSchema>;
+
+export const entriesQuerySchema = z.strictObject({
+  /** Entries below this number; the newest ones when it is left out. */
+  before: digits.optional(),
+  limit: digits.pipe(z.number().min(1).max(1000)).default(100),
+  format: z.enum(['json', 'csv']).default('json'),
+});
+
+/** An entry of the journal. */
+export const entrySchema = z.strictObject({
+  seq: z.number(),
+  /** Unix milliseconds. */
+  at: z.number(),
+  kind: z.string(),
+  /** What caused it: a submission, a transfer's digest. */
+  ref: hex32,
+  /** Null where it is minted. */
+  from: z.string().nullable(),
+  /** Null where it is burned. */
+  to: z.string().nullable(),
+  amount: z.string(),
+});
+export type EntryView = z.infer<typeof entrySchema>;
+
+export const entriesSchema = z.strictObject({
+  address: z.string(),
+  /** Newest first. */
+  entries: z.array(entrySchema),
+  /** `before` of the next page; null on the last. */
+  next: z.number().nullable(),
+});
+export type EntriesView = z.infer<typeof entriesSchema>;
+
+/** Answer of `POST /transfer`: it stands in the journal, on disk. */
+export const transferSchema = z.strictObject({
+  /** What was signed, and `ref` of the entry. */
+  digest: hex32,
+  entry: entrySchema,
+});
+export type TransferView = z.infer<typeof transferSchema>;
+
+/** `GET /transfer/:digest`: all that was signed, so that anybody can check it. */
+export const transferProofSchema = z.strictObject({
+  ...transferSchema.shape,
+  nonce: z.string(),
+  expiry: z.string(),
+  /** 65 bytes as 0x and hex. */
+  signature: z.string(),
+});
+export type TransferProofView = z.infer<typeof transferProofSchema>;
+
 export const readinessSchema = z.strictObject({
   ready: z.boolean(),
   checks: z.record(z.string(), z.strictObject({ ok: z.boolean(), detail: z.string() })),

@@ -27,6 +27,8 @@ export const ERRORS = {
   WEIGHTS_HASH: [422, 'The bytes do not have the hash that was signed.'],
   CONFIG_UNSUPPORTED: [422, 'The model configuration is not one the pool can build.'],
   TOKENIZER: [422, 'The tokenizer is not valid.'],
+  CHECKPOINT: [422, 'A file of the checkpoint is missing, damaged or of a kind that cannot be read.'],
+  HUB: [502, 'The model hub refused, broke off, or sent something else than it announced.'],
   // Submissions
   SIGNATURE: [422, 'The signature is not the one valid form over this message by this key.'],
   SUBMISSION_META: [409, 'The submission was made for another Meta block.'],
@@ -58,6 +60,10 @@ export const ERRORS = {
   // Ledger
   ADDRESS: [400, 'The address is not valid.'],
   AMOUNT: [400, 'The amount is not a whole number of base units in range.'],
+  TRANSFER_FORM: [400, 'The transfer is not one that can be made.'],
+  TRANSFER_NONCE: [409, 'The nonce of the transfer is used, or transfers before it are missing.'],
+  TRANSFER_EXPIRED: [409, 'The transfer has expired.'],
+  FUNDS: [409, 'The balance of the account does not cover the amount.'],
   JOURNAL: [500, 'The journal does not add up.'],
   // Store and process
   STORE_CORRUPT: [500, 'The store is damaged.'],

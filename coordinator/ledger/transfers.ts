@@ -1,0 +1,286 @@
+import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
+import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
+import type { WriteLock } from '#coordinator/store/write-lock.ts';
+import { decodeEntry, type JournalEntry, type Move } from '#shared/block/journal.ts';
+import { concatBytes, readU64be, toHex, u64be, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+import {
+  parseTransfer,
+  type Transfer,
+  type TransferRequest,
+  transferDigest,
+} from '#shared/protocol/transfer.ts';
+
+export interface TransferOptions {
+  /** Transfers that share one durable write at most. */
+  readonly maxBatch: number;
+  /** How long a transfer waits for the ones before it of the same account. */
+  readonly gapMs: number;
+  /** How far ahead of its account a nonce may be. */
+  readonly maxAhead: number;
+  /** Transfers that wait at once; more are refused. */
+  readonly maxWaiting: number;
+}
+
+export const TRANSFER_DEFAULTS: TransferOptions = {
+  maxBatch: 500,
+  gapMs: 2_000,
+  maxAhead: 128,
+  maxWaiting: 10_000,
+};
+
+/** A transfer that stands in the journal. */
+export interface TransferReceipt {
+  readonly digest: Uint8Array;
+  readonly entry: JournalEntry;
+  /** False where it stood there before it was asked for again. */
+  readonly isNew: boolean;
+}
+
+/** The signed fields of a transfer that its entry does not hold. */
+export interface TransferProof {
+  readonly entry: JournalEntry;
+  readonly nonce: bigint;
+  readonly expiry: bigint;
+  readonly signature: Uint8Array;
+}
+
+export interface TransferParts {
+  readonly kv: KV;
+  readonly lock: WriteLock;
+  readonly ledger: Pick<Ledger, 'balances' | 'prepare' | 'apply'>;
+  readonly networkId: Uint8Array;
+  readonly now: () => number;
+  /** The address that signed, or undefined. */
+  readonly recover: (signature: Uint8Array, digest: Uint8Array) => Promise<string | undefined>;
+}
+
+interface Pending {
+  readonly transfer: Transfer;
+  readonly signature: Uint8Array;
+  readonly digest: Uint8Array;
+  readonly since: number;
+  readonly resolve: (receipt: TransferReceipt) => void;
+  readonly reject: (error: PoolError) => void;
+}
+
+/** A batch as it is judged: what its accounts have and may do next, changed by each transfer that is taken. */
+interface Accounts {
+  readonly balances: Map<string, bigint>;
+  readonly nonces: Map<string, bigint>;
+}
+
+/**
+ * Takes signed transfers, each exactly once: those that arrive together share one durable write, and an answer
+ * comes only after it. Transfers of an account are made in the order of their nonces; one that comes early waits
+ * a moment for those before it. The same transfer again gets the same answer.
+ */
+export class Transfers {
+  readonly #options: TransferOptions;
+  readonly #parts: TransferParts;
+  #pending: Pending[] = [];
+  #running: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: TransferOptions, parts: TransferParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  /** ADDRESS, AMOUNT, TRANSFER_FORM, SIGNATURE, TRANSFER_EXPIRED, TRANSFER_NONCE, FUNDS; UNAVAILABLE when closing. */
+  async submit(request: TransferRequest): Promise<TransferReceipt> {
+    const { transfer, signature } = parseTransfer(request);
+    const digest = transferDigest(this.#parts.networkId, transfer);
+    const signer = await this.#parts.recover(signature, digest);
+    must(
+      signer === transfer.from,
+      'SIGNATURE',
+      `expected a signature by ${transfer.from}, got one by ${signer ?? 'nobody: it has not the one valid form'}`,
+    );
+    must(!this.#closed, 'UNAVAILABLE', 'the pool is closing');
+    must(
+      this.#pending.length < this.#options.maxWaiting,
+      'TOO_MANY_REQUESTS',
+      'too many transfers wait at once; try again in a moment',
+    );
+    return new Promise((resolve, reject) => {
+      this.#pending.push({ transfer, signature, digest, since: this.#parts.now(), resolve, reject });
+      this.#run();
+    });
+  }
+
+  /** What was signed for a transfer of the journal, so that anybody can check it. */
+  async proof(digest: Uint8Array): Promise<TransferProof | undefined> {
+    const value = await this.#parts.kv.get(bucketKey(BUCKET.transfer, digest));
+    if (!value) return undefined;
+    const seq = Number(readU64be(value));
+    const entry = await this.#entry(seq);
+    return { entry, nonce: readU64be(value, 8), expiry: readU64be(value, 16), signature: value.slice(24) };
+  }
+
+  /** Finishes what is being written and refuses the rest. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+    for (const { reject } of this.#pending.splice(0))
+      reject(new PoolError('UNAVAILABLE', 'the pool is closing; nothing was transferred'));
+  }
+
+  #run(): void {
+    this.#running ??= this.#loop().finally(() => {
+      this.#running = undefined;
+      this.#watchGaps();
+    });
+  }
+
+  /** Batches until only transfers are left that wait for others. */
+  async #loop(): Promise<void> {
+    // What arrives in the same turn belongs in one batch.
+    await new Promise(setImmediate);
+    for (let progress = true; progress && this.#pending.length > 0 && !this.#closed; ) {
+      const batch = this.#pending.splice(0, this.#options.maxBatch);
+      const { taken, waiting } = await this.#parts.lock
+        .run(() => this.#write(batch))
+        .catch((cause: unknown) => {
+          for (const { reject } of batch) reject(PoolError.from(cause));
+          return { taken: [], waiting: [] };
+        });
+      // Those that wait may go on once others were taken, or have come.
+      progress = taken.length > 0 || this.#pending.length > 0;
+      this.#pending.push(...waiting);
+    }
+  }
+
+  #watchGaps(): void {
+    clearTimeout(this.#timer);
+    if (this.#closed || this.#pending.length === 0) return;
+    const oldest = Math.min(...this.#pending.map(({ since }) => since));
+    const waitMs = Math.max(10, oldest + this.#options.gapMs - this.#parts.now());
+    this.#timer = setTimeout(() => this.#run(), waitMs);
+  }
+
+  /** Judges a batch, writes what is taken, and answers all but those that go on waiting. */
+  async #write(batch: readonly Pending[]): Promise<{ taken: Pending[]; waiting: Pending[] }> {
+    const known = await this.#known(batch);
+    const accounts = await this.#accounts(batch);
+    const taken = new Map<string, Pending>();
+    const waiting: Pending[] = [];
+    const answers: (() => void)[] = [];
+    for (const pending of [...batch].sort(byNonce)) {
+      const id = toHex(pending.digest);
+      const seq = known.get(id);
+      if (seq !== undefined) answers.push(await this.#again(pending, seq));
+      // Its twin is about to be written: the next round finds it in the journal.
+      else if (taken.has(id)) waiting.push(pending);
+      else {
+        const verdict = this.#judge(pending, accounts);
+        if (verdict === 'take') taken.set(id, pending);
+        else if (verdict === 'wait') waiting.push(pending);
+        else answers.push(() => pending.reject(verdict));
+      }
+    }
+    if (taken.size > 0) await this.#append([...taken.values()], accounts);
+    for (const answer of answers) answer();
+    return { taken: [...taken.values()], waiting };
+  }
+
+  async #append(taken: readonly Pending[], { nonces }: Accounts): Promise<void> {
+    const { kv, ledger, now } = this.#parts;
+    const prepared = await ledger.prepare(taken.map(moveOf), now());
+    const entryOf = (i: number) => prepared.entries[i] as JournalEntry;
+    const senders = new Set(taken.map(({ transfer }) => transfer.from));
+    const ops: KvOp[] = [
+      ...prepared.ops,
+      ...taken.map((pending, i) =>
+        put(bucketKey(BUCKET.transfer, pending.digest), encodeProof(entryOf(i).seq, pending)),
+      ),
+      ...[...senders].map((address) => put(nonceKey(address), u64be(nonces.get(address) as bigint))),
+    ];
+    await kv.batch(ops, { durable: true });
+    ledger.apply(prepared);
+    taken.forEach(({ resolve, digest }, i) => {
+      resolve({ digest, entry: entryOf(i), isNew: true });
+    });
+  }
+
+  #judge({ transfer, since }: Pending, accounts: Accounts): 'take' | 'wait' | PoolError {
+    const { from, to, amount, nonce, expiry } = transfer;
+    const now = this.#parts.now();
+    const next = accounts.nonces.get(from) as bigint;
+    const balance = accounts.balances.get(from) as bigint;
+    if (BigInt(Math.floor(now / 1000)) > expiry)
+      return new PoolError(
+        'TRANSFER_EXPIRED',
+        `the transfer was valid until ${expiry}, now it is ${Math.floor(now / 1000)}`,
+      );
+    if (nonce > next) {
+      const patient = now - since < this.#options.gapMs && nonce - next <= BigInt(this.#options.maxAhead);
+      return patient && !this.#closed ? 'wait' : wrongNonce(from, next, nonce);
+    }
+    if (nonce < next) return wrongNonce(from, next, nonce);
+    if (amount > balance)
+      return new PoolError('FUNDS', `expected a balance of ${amount} or more on ${from}, it has ${balance}`);
+    accounts.nonces.set(from, next + 1n);
+    accounts.balances.set(from, balance - amount);
+    accounts.balances.set(to, (accounts.balances.get(to) as bigint) + amount);
+    return 'take';
+  }
+
+  /** Sequences of those transfers that stand in the journal already. */
+  async #known(batch: readonly Pending[]): Promise<Map<string, number>> {
+    const values = await this.#parts.kv.getMany(
+      batch.map(({ digest }) => bucketKey(BUCKET.transfer, digest)),
+    );
+    const found = new Map<string, number>();
+    batch.forEach(({ digest }, i) => {
+      const value = values[i];
+      if (value) found.set(toHex(digest), Number(readU64be(value)));
+    });
+    return found;
+  }
+
+  async #again({ digest, resolve }: Pending, seq: number): Promise<() => void> {
+    const entry = await this.#entry(seq);
+    return () => resolve({ digest, entry, isNew: false });
+  }
+
+  async #entry(seq: number): Promise<JournalEntry> {
+    const bytes = await this.#parts.kv.get(bucketKey(BUCKET.journalEntry, seq));
+    must(bytes, 'STORE_CORRUPT', `journal entry ${seq} is missing`);
+    return decodeEntry(bytes);
+  }
+
+  async #accounts(batch: readonly Pending[]): Promise<Accounts> {
+    const balances = await this.#parts.ledger.balances(
+      batch.flatMap(({ transfer: { from, to } }) => [from, to]),
+    );
+    const senders = [...new Set(batch.map(({ transfer }) => transfer.from))];
+    const values = await this.#parts.kv.getMany(senders.map(nonceKey));
+    const nonces = new Map(senders.map((address, i) => [address, values[i] ? readU64be(values[i]) : 0n]));
+    return { balances: new Map(balances), nonces };
+  }
+}
+
+const encodeProof = (seq: number, { transfer: { nonce, expiry }, signature }: Pending): Uint8Array =>
+  concatBytes(u64be(seq), u64be(nonce), u64be(expiry), signature);
+
+const nonceKey = (address: string) => bucketKey(BUCKET.accountNonce, utf8ToBytes(address));
+
+const moveOf = ({ transfer: { from, to, amount }, digest }: Pending): Move => ({
+  kind: 'transfer',
+  ref: digest,
+  from,
+  to,
+  amount,
+});
+
+/** Transfers of an account come in the order of their nonces, all others in that of their arrival. */
+const byNonce = (a: Pending, b: Pending): number => Number(a.transfer.nonce - b.transfer.nonce);
+
+const wrongNonce = (from: string, next: bigint, nonce: bigint) =>
+  new PoolError('TRANSFER_NONCE', `expected nonce ${next} of ${from}, got ${nonce}`, {
+    expected: Number(next),
+  });

@@ -1,0 +1,136 @@
+import { keccak_256 } from '@noble/hashes/sha3.js';
+import { z } from 'zod';
+import { concatBytes, fromHex, toHex, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { parseAddress } from '#shared/crypto/keys.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+
+/** A payment from one account to another, as its owner signs it. PROTOCOL §13. */
+export interface Transfer {
+  readonly from: string;
+  readonly to: string;
+  /** Base units. */
+  readonly amount: bigint;
+  /** Number of transfers of the account before this one. */
+  readonly nonce: bigint;
+  /** Unix seconds after which the signature is void. */
+  readonly expiry: bigint;
+}
+
+/** Amounts of the journal are 64-bit. */
+const MAX_AMOUNT = 2n ** 64n - 1n;
+const MAX_NONCE = 2n ** 53n - 1n;
+/** Unix seconds of the year 9999: a later one is a mistake in the unit. */
+const MAX_EXPIRY = 253_402_300_799n;
+
+const DOMAIN = { name: 'AI-Block Pool', version: '1' } as const;
+const DOMAIN_FIELDS = [
+  { name: 'name', type: 'string' },
+  { name: 'version', type: 'string' },
+  // The network stands in the salt: wallets refuse a chainId that is not the one they are connected to.
+  { name: 'salt', type: 'bytes32' },
+] as const;
+const TRANSFER_FIELDS = [
+  { name: 'from', type: 'address' },
+  { name: 'to', type: 'address' },
+  { name: 'amount', type: 'uint256' },
+  { name: 'nonce', type: 'uint256' },
+  { name: 'expiry', type: 'uint256' },
+] as const;
+
+/** The typed data of EIP-712 that a wallet shows and signs (`eth_signTypedData_v4`); numbers as decimal text. */
+export function transferTypedData(networkId: Uint8Array, transfer: Transfer) {
+  const { from, to, amount, nonce, expiry } = transfer;
+  return {
+    types: { EIP712Domain: [...DOMAIN_FIELDS], Transfer: [...TRANSFER_FIELDS] },
+    primaryType: 'Transfer' as const,
+    domain: { ...DOMAIN, salt: `0x${toHex(networkId)}` as const },
+    message: { from, to, amount: `${amount}`, nonce: `${nonce}`, expiry: `${expiry}` },
+  };
+}
+
+/** What is signed: keccak256(0x1901 ‖ domain separator ‖ hash of the transfer). EIP-712. */
+export function transferDigest(networkId: Uint8Array, transfer: Transfer): Uint8Array {
+  const { from, to, amount, nonce, expiry } = transfer;
+  const struct = keccak_256(
+    concatBytes(
+      typeHash('Transfer', TRANSFER_FIELDS),
+      word(BigInt(from)),
+      word(BigInt(to)),
+      word(amount),
+      word(nonce),
+      word(expiry),
+    ),
+  );
+  return keccak_256(concatBytes(Uint8Array.of(0x19, 0x01), domainSeparator(networkId), struct));
+}
+
+function domainSeparator(networkId: Uint8Array): Uint8Array {
+  const { name, version } = DOMAIN;
+  const texts = [name, version].map((text) => keccak_256(utf8ToBytes(text)));
+  return keccak_256(concatBytes(typeHash('EIP712Domain', DOMAIN_FIELDS), ...texts, networkId));
+}
+
+function typeHash(type: string, fields: readonly { readonly name: string; readonly type: string }[]) {
+  return keccak_256(utf8ToBytes(`${type}(${fields.map((f) => `${f.type} ${f.name}`).join(',')})`));
+}
+
+/** A number as 32 bytes, big-endian. */
+function word(value: bigint): Uint8Array {
+  return fromHex(value.toString(16).padStart(64, '0'), 32);
+}
+
+/** `POST /transfer`: numbers as decimal text, since JSON's are not exact. */
+export const transferRequestSchema = z.strictObject({
+  from: z.string(),
+  to: z.string(),
+  amount: z.string(),
+  nonce: z.string(),
+  expiry: z.string(),
+  signature: z.string(),
+});
+export type TransferRequest = z.infer<typeof transferRequestSchema>;
+
+export interface SignedTransfer {
+  readonly transfer: Transfer;
+  /** 65 bytes, r ‖ s ‖ v. Whether they are a signature is not checked here. */
+  readonly signature: Uint8Array;
+}
+
+/** The fields in their one form: ADDRESS, AMOUNT, TRANSFER_FORM or SIGNATURE names the first that is not. */
+export function parseTransfer(request: TransferRequest): SignedTransfer {
+  const transfer = {
+    from: parseAddress(request.from),
+    to: parseAddress(request.to),
+    amount: whole(request.amount, 'amount', { code: 'AMOUNT', least: 1n, most: MAX_AMOUNT }),
+    nonce: whole(request.nonce, 'nonce', { code: 'TRANSFER_FORM', least: 0n, most: MAX_NONCE }),
+    expiry: whole(request.expiry, 'expiry', { code: 'TRANSFER_FORM', least: 0n, most: MAX_EXPIRY }),
+  };
+  must(
+    transfer.from !== transfer.to,
+    'TRANSFER_FORM',
+    'expected two different accounts, got a transfer to oneself',
+  );
+  must(
+    /^0x[0-9a-f]{130}$/i.test(request.signature),
+    'SIGNATURE',
+    () => `signature: expected 0x and 130 hex digits, got ${JSON.stringify(request.signature.slice(0, 140))}`,
+  );
+  return { transfer, signature: fromHex(request.signature.slice(2).toLowerCase(), 65, 'signature') };
+}
+
+function whole(
+  text: string,
+  what: string,
+  range: { code: 'AMOUNT' | 'TRANSFER_FORM'; least: bigint; most: bigint },
+): bigint {
+  const { code, least, most } = range;
+  const refuse = () =>
+    new PoolError(
+      code,
+      `${what}: expected a whole number from ${least} to ${most} in plain digits, got ${JSON.stringify(text.slice(0, 40))}`,
+    );
+  if (!/^(0|[1-9][0-9]{0,19})$/.test(text)) throw refuse();
+  const value = BigInt(text);
+  if (value < least || value > most) throw refuse();
+  return value;
+}
