@@ -6,6 +6,7 @@ import type { SubmissionRecord, Submissions } from '#coordinator/store/submissio
 import { decodeParameterBody } from '#shared/block/body.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { windowsOf } from '#shared/pol/certificate.ts';
+import { gateRule } from '#shared/pol/rule.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 
 export interface DescribedJob {
@@ -49,7 +50,9 @@ async function describeSubmission(
   for (const tensor of record.tensors) tensors.set(tensor.name, tensor);
   const candidateRoot = modelRoot(tensors.values());
   const base = baseOf(sealed);
-  const windows = windowsOf(networkId, { submission: record.id, head: base.head, salt }, meta.manifest);
+  const rule = gateRule(meta.manifest, base.height);
+  const total = meta.manifest.validation.windows;
+  const windows = windowsOf(networkId, { submission: record.id, head: base.head, salt }, { total, rule });
   const target = { ...base, submission: record.id, candidateRoot, windows, salt };
   return { record, changed: record.tensors, target };
 }

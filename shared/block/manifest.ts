@@ -32,8 +32,23 @@ const manifestSchema = z.strictObject({
     shards: z.array(z.custom<Uint8Array>((value) => value instanceof Uint8Array)),
     held_out: z.strictObject({ root: zBytes(32), windows: zUint }),
   }),
-  gate: z.strictObject({ delta_micro_nats: zUint, z_milli: zUint, windows: zUint.min(2) }),
-  quorum: z.strictObject({ attestations: zUint.min(1), tolerance_micro_nats: zUint }),
+  gate: z.strictObject({
+    delta_micro_nats: zUint,
+    z_milli: zUint,
+    windows: zUint.min(2),
+    /** Looks at fewer windows, after which the clear and the hopeless are stopped; without it there are none. */
+    early: z.strictObject({ looks: z.array(zUint.min(2)).min(1), hopeless_z_milli: zUint }).optional(),
+    /** After every `blocks` of chain B, delta becomes `keep_bp` of it, down to the floor. */
+    decay: z
+      .strictObject({ blocks: zUint.min(1), keep_bp: zUint.max(10_000), floor_micro_nats: zUint })
+      .optional(),
+  }),
+  quorum: z.strictObject({
+    attestations: zUint.min(1),
+    tolerance_micro_nats: zUint,
+    /** A worker that agreed so often in a row may refuse alone; without it nobody may. */
+    trusted_after: zUint.min(1).optional(),
+  }),
   pow: z.strictObject({ bits: zUint }),
   reward: z.strictObject({
     /** Base units minted for one accepted submission. */
@@ -68,6 +83,12 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     manifest.gate.windows <= manifest.validation.windows,
     'BLOCK_ENCODING',
     'Meta payload: the gate asks for more windows than the validation set has',
+  );
+  const looks = [...(manifest.gate.early?.looks ?? []), manifest.gate.windows];
+  must(
+    looks.every((windows, i) => i === 0 || windows > (looks[i - 1] as number)),
+    'BLOCK_ENCODING',
+    'Meta payload: expected the looks of the gate to ascend, all below its windows',
   );
   must(
     manifest.governors.threshold <= manifest.governors.keys.length,

@@ -223,6 +223,7 @@ export class ParameterChain {
     const judged = {
       submission: body.submission,
       head: this.#sealed.position.hash,
+      height: this.#sealed.position.index,
       salt: seal.salt,
       baseRoot: this.#sealed.root,
       candidateRoot: body.root,

@@ -6,6 +6,8 @@ export type DigestKind =
   | 'payload'
   | 'submission'
   | 'attestation'
+  | 'commitment'
+  | 'recheck'
   | 'meta'
   | 'journal'
   | 'rewards'

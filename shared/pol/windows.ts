@@ -124,12 +124,17 @@ export function shardsRoot(shards: readonly Uint8Array[]): Uint8Array {
   return merkleRoot(shards);
 }
 
-/**
- * `count` different indices below `total`, ascending: a partial Fisher–Yates shuffle whose numbers come
- * from `seed` (32 bytes). Integers only. PROTOCOL §8: word n of the stream is the big-endian 32-bit word
- * n mod 8 of SHA-256(seed ‖ u32be(⌊n / 8⌋)).
- */
+/** `count` different indices below `total`, ascending. */
 export function drawWindows(seed: Uint8Array, total: number, count: number): number[] {
+  return drawInOrder(seed, total, count).sort((a, b) => a - b);
+}
+
+/**
+ * `count` different indices below `total` in the order in which they are drawn: a partial Fisher–Yates shuffle
+ * whose numbers come from `seed` (32 bytes). Integers only. PROTOCOL §8: word n of the stream is the big-endian
+ * 32-bit word n mod 8 of SHA-256(seed ‖ u32be(⌊n / 8⌋)).
+ */
+export function drawInOrder(seed: Uint8Array, total: number, count: number): number[] {
   must(seed.length === 32, 'BAD_REQUEST', () => `seed: expected 32 bytes, got ${seed.length}`);
   must(
     Number.isInteger(total) && total >= 0 && total < U32_RANGE,
@@ -150,7 +155,7 @@ export function drawWindows(seed: Uint8Array, total: number, count: number): num
     drawn.push(moved.get(j) ?? j);
     moved.set(j, moved.get(i) ?? i);
   }
-  return drawn.sort((a, b) => a - b);
+  return drawn;
 }
 
 /** Uniform below `limit`: words at or above the largest multiple of `limit` are drawn again. */

@@ -1,5 +1,4 @@
 import { sha256 } from '@noble/hashes/sha2.js';
-import type { Attestation } from '#shared/block/body.ts';
 import { encodeCbor } from '#shared/block/cbor.ts';
 import { digest } from '#shared/crypto/digest.ts';
 
@@ -13,13 +12,18 @@ export interface EvaluationTarget {
   readonly windows: readonly number[];
 }
 
+/** Losses as they were found: null where one is not finite. */
+export interface FoundLosses {
+  readonly base: readonly (number | null)[];
+  readonly candidate: readonly (number | null)[];
+}
+
 /** PROTOCOL §8: what a worker signs about the losses it found. */
 export function attestationDigest(
   networkId: Uint8Array,
   target: EvaluationTarget,
-  losses: Pick<Attestation, 'base' | 'candidate'>,
+  losses: FoundLosses,
 ): Uint8Array {
-  const results = sha256(encodeCbor([target.windows, losses.base, losses.candidate]));
   return digest(
     'attestation',
     networkId,
@@ -27,6 +31,22 @@ export function attestationDigest(
     target.head,
     target.baseRoot,
     target.candidateRoot,
-    results,
+    resultsHash(target.windows, losses),
   );
+}
+
+/**
+ * PROTOCOL §8: what a worker sends before anybody shows losses. The nonce (32 bytes) keeps others from trying out
+ * losses until the hash fits, the key keeps them from committing to the same hash.
+ */
+export function commitmentDigest(
+  networkId: Uint8Array,
+  result: FoundLosses & { readonly windows: readonly number[]; readonly nonce: Uint8Array },
+  worker: Uint8Array,
+): Uint8Array {
+  return digest('commitment', networkId, resultsHash(result.windows, result), result.nonce, worker);
+}
+
+function resultsHash(windows: readonly number[], { base, candidate }: FoundLosses): Uint8Array {
+  return sha256(encodeCbor([[...windows], [...base], [...candidate]]));
 }

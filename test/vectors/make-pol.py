@@ -1,0 +1,106 @@
+"""Writes pol.json: the gate with looks, delta and its decay, windows by stage, commitments, re-checks. See make-protocol.py."""
+
+import random
+from fractions import Fraction
+
+from fixtures import NETWORK, filled, write
+from reference import cbor, digest, draw_windows, key, sha256, words
+
+
+def above(lead, variance, windows, height):
+    """lead / (sd * sqrt(windows)) >= height, by squares with their signs."""
+    signed = lambda x: x * x if x >= 0 else -x * x
+    return signed(Fraction(lead)) >= signed(height) * variance * windows
+
+
+def standing(base, candidate, delta, z_milli, looks, hopeless_milli):
+    n, full = len(base), looks[-1]
+    d = [b - c for b, c in zip(base, candidate)]
+    mean = Fraction(sum(d), n)
+    variance = sum((x - mean) ** 2 for x in d) / (n - 1)
+    lead = sum(d) - n * delta
+    z = Fraction(z_milli, 1000) * (Fraction(65, 64) if len(looks) > 1 else 1)
+    line = z - Fraction(hopeless_milli, 1000) * Fraction(full - n, full)
+    if n >= Fraction(full, 2) and above(lead, variance, full, z):
+        return "clear"
+    return "hopeless" if n == full or not above(lead, variance, full, line) else "open"
+
+
+def make_standings(rnd):
+    cases = []
+    for looks in [[16], [16, 32, 64], [4, 8, 16, 32], [5, 9, 17]]:
+        for _ in range(40):
+            n = rnd.choice(looks)
+            delta, sd = rnd.choice([(2_000, 8_000), (30_000, 70_000), (0, 5), (7, 0)])
+            gain = rnd.choice([-1, 0, 1, 1, 2, 4]) * max(delta, 1)
+            base = [rnd.randrange(4_000_000, 6_000_000) for _ in range(n)]
+            candidate = [b - gain - round(rnd.gauss(0, sd)) for b in base]
+            z, h = rnd.choice([0, 2_000, 3_000]), rnd.choice([3_000, 4_000])
+            rule = {"delta": delta, "z": z, "looks": looks, "hopeless": h}
+            cases.append({"base": base, "candidate": candidate, **rule,
+                          "standing": standing(base, candidate, delta, z, looks, h)})
+    return cases
+
+
+def make_deltas():
+    cases = []
+    for delta, blocks, keep, floor in [(32_000, 520, 8_000, 2_000), (5, 1, 9_999, 0), (100, 10, 10_000, 1), (10, 1, 0, 3), (3, 7, 5_000, 9)]:
+        values = []
+        for height in [0, blocks - 1, blocks, 2 * blocks, 10 * blocks + 1, 1000 * blocks]:
+            value = delta
+            for _ in range(height // blocks):
+                value = max(min(floor, delta), value * keep // 10_000)
+            values.append({"height": height, "delta": value})
+        cases.append({"gate": {"delta_micro_nats": delta, "decay": {"blocks": blocks, "keep_bp": keep, "floor_micro_nats": floor}}, "values": values})
+    return cases
+
+
+def draw_order(seed, total, count):
+    """Places of a shuffle, one by one: as draw_windows, before it is sorted."""
+    stream, order = words(seed), list(range(total))
+    for i in range(count):
+        left = total - i
+        word = next(stream)
+        while word >= 2**32 - 2**32 % left:
+            word = next(stream)
+        j = i + word % left
+        order[i], order[j] = order[j], order[i]
+    assert sorted(order[:count]) == draw_windows(seed, total, count)
+    return order[:count]
+
+
+def make_stages():
+    cases = []
+    for total, looks in [(12, [8]), (265, [16, 32, 64, 128]), (1000, [3, 5, 999])]:
+        submission, head, salt = filled(32, total % 200), filled(32, 1), filled(32, 2)
+        order = draw_order(digest("seed", NETWORK, submission, head, salt), total, looks[-1])
+        bounds = list(zip([0, *looks], looks))
+        windows = [w for start, end in bounds for w in sorted(order[start:end])]
+        cases.append({"network": NETWORK, "submission": submission, "head": head, "salt": salt, "total": total,
+                      "looks": looks, "windows": windows})
+    return cases
+
+
+def make_commitments():
+    worker, cases = key("worker"), []
+    for windows, base, candidate in [([4, 9, 2], [5, 6, 7], [4, 4, 4]), ([0, 1], [1, 10**9], [None, 3])]:
+        results = sha256(cbor([windows, base, candidate]))
+        nonce = filled(32, len(windows))
+        cases.append({"network": NETWORK, "windows": windows, "base": base, "candidate": candidate, "nonce": nonce,
+                      "worker": worker.public, "commitment": digest("commitment", NETWORK, results, nonce, worker.public)})
+    return cases
+
+
+def make_rechecks():
+    worker, cases = key("worker").public, []
+    for i in range(60):
+        submission, salt, consecutive = filled(32, i), filled(32, 100), [1, 2, 10, 11, 40][i % 5]
+        word = int.from_bytes(digest("recheck", NETWORK, submission, worker, salt)[:8], "big")
+        cases.append({"network": NETWORK, "submission": submission, "worker": worker, "salt": salt,
+                      "consecutive": consecutive, "rechecked": Fraction(word, 2**64) < Fraction(1, consecutive)})
+    return cases
+
+
+if __name__ == "__main__":
+    write("pol", {"standings": make_standings(random.Random(17)), "deltas": make_deltas(), "stages": make_stages(),
+                  "commitments": make_commitments(), "rechecks": make_rechecks()})
