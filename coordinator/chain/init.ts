@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Chain } from '#coordinator/chain/chain.ts';
+import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
 import {
   createGenesis,
   DEV_TIMESTAMP_MS,
@@ -8,6 +9,7 @@ import {
 } from '#coordinator/chain/genesis/create-genesis.ts';
 import { devGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
 import { refuseDevKeys, UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
+import { UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { newKeyPair, readSecret, workerToken, writeSecret } from '#coordinator/store/key-files.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
@@ -22,6 +24,8 @@ export interface InitOptions {
   /** A governor's key that exists already. */
   readonly governorSecret?: Uint8Array;
   readonly nowMs: number;
+  /** What the chain starts from; the development network's model where nothing is given. */
+  readonly content?: GenesisContent;
 }
 
 export interface InitResult {
@@ -31,26 +35,31 @@ export interface InitResult {
   readonly blocks: number;
 }
 
-/** Makes a new chain in an empty store: keys, then genesis of both chains in one batch. OPTION where there is one. */
+/**
+ * Makes a new chain in an empty store: keys, then genesis of both chains in one batch. OPTION where there is one. What
+ * a broken-off try left behind (keys, payloads) is used again.
+ */
 export async function initChain(
   stores: { kv: KV; payloads: PayloadStore },
   options: InitOptions,
+  watch: Watch = UNWATCHED,
 ): Promise<InitResult> {
-  must(
-    !(await Chain.exists(stores.kv)),
-    'OPTION',
-    `${options.dataDir} holds a chain already: expected an empty folder`,
-  );
-  const content = devGenesis();
+  await refuseSecondChain(stores.kv, options.dataDir);
+  const content = options.content ?? devGenesis();
   const keys = await keysOf(options);
   const genesis = createGenesis({ ...keys, name: options.name, content });
-  await writeGenesis(stores, genesis, content);
+  await writeGenesis(stores, { genesis, content }, watch);
   return {
     networkId: genesis.meta.hash,
     governor: keys.governor.address,
     pool: keys.pool.address,
     blocks: genesis.blocks.length,
   };
+}
+
+/** OPTION where the store holds a chain. */
+export async function refuseSecondChain(kv: KV, dataDir: string): Promise<void> {
+  must(!(await Chain.exists(kv)), 'OPTION', `${dataDir} holds a chain already: expected an empty folder`);
 }
 
 /** The keys stand on disk before the chain that depends on them; those of a broken-off try are used again. */

@@ -1,45 +1,91 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
+import type { InitResult } from '#coordinator/chain/init.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
+import { ImportBar } from '#coordinator/cli/import-progress.ts';
+import type { Checkpoint } from '#coordinator/import/checkpoint.ts';
+import type { ContentOptions } from '#coordinator/import/genesis-content.ts';
+import { SILENT, UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { must } from '#shared/errors/pool-error.ts';
 
 interface Flags {
   readonly dataDir: string;
   readonly name: string;
   readonly dev?: true;
+  readonly model?: string;
+  readonly validationText?: string;
+  readonly window?: number;
+  readonly rules?: string;
   readonly governorKeyFile?: string;
   readonly json?: true;
 }
+
+const EXAMPLES = `
+Examples:
+  $ aiblock init --name "Whale pool" --data-dir /srv/pool
+  $ aiblock init --model ./SmolLM2-135M --validation-text ./our-prose.txt
+  $ aiblock init --model HuggingFaceTB/SmolLM2-135M-Instruct@main
+  $ aiblock init --model ./tinyllama.Q8_0.gguf --window 256
+  $ aiblock init --dev
+`;
 
 export function register(program: Command, environment: CliEnvironment): void {
   program
     .command('init')
     .description(
-      'Make a new chain in an empty data folder: keys, rules, tokenizer, validation set, first weights.',
+      'Make a new chain in an empty data folder: keys, rules, tokenizer, validation set, first weights. They are those of a small fresh GPT, or with --model of a checkpoint.',
     )
     .option('--data-dir <dir>', 'folder of the pool', environment.settings.dataDir)
     .option('--name <name>', 'name of the network', 'My AI-Block pool')
+    .option(
+      '--model <model>',
+      'start from a checkpoint: a Hugging Face folder with safetensors, a GGUF file, or a Hub id with a revision (ORG/NAME@REVISION)',
+    )
+    .option(
+      '--validation-text <file>',
+      'with --model: text (UTF-8) by which the model is judged, half of it held out (default: chapters of Moby-Dick)',
+    )
+    .option(
+      '--window <tokens>',
+      'with --model: tokens per validation window (default: 128, or the model’s context)',
+      tokens,
+    )
+    .option('--rules <file>', 'with --model: behaviour rules, a JSON list of {"name", "text"}')
     .option('--dev', 'the development network, with keys that everybody knows: for trying out only')
     .option('--governor-key-file <file>', 'a governor key that exists: 64 hex digits')
     .option('--json', 'print one JSON object')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  $ aiblock init --name "Whale pool" --data-dir /srv/pool\n  $ aiblock init --dev\n',
-    )
+    .addHelpText('after', EXAMPLES)
     .action((flags: Flags) => run(flags, environment));
 }
 
+function tokens(text: string): number {
+  const value = Number(text);
+  if (!/^[0-9]+$/.test(text) || value < 1 || value > 32_768)
+    throw new InvalidArgumentError('expected a whole number from 1 to 32768.');
+  return value;
+}
+
 async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
+  checkFlags(flags);
   // Late: help and wrong usage must not wait for it.
-  const [{ initChain }, { PayloadStore }, { openRocksKv }] = await Promise.all([
+  const [{ initChain, refuseSecondChain }, { PayloadStore }, { openRocksKv }] = await Promise.all([
     import('#coordinator/chain/init.ts'),
     import('#coordinator/store/payload-store.ts'),
     import('#coordinator/store/rocks-kv.ts'),
   ]);
+  const governor = await governorSecret(flags);
+  const progress = flags.json ? SILENT : new ImportBar(environment);
+  const watch: Watch = { signal: environment.signal, progress };
   const kv = await openRocksKv(join(flags.dataDir, 'store'));
+  let checkpoint: Checkpoint | undefined;
   try {
-    const { governorKeyFile: file } = flags;
+    await refuseSecondChain(kv, flags.dataDir); // before gigabytes are read
+    const given = flags.model === undefined ? undefined : await contentOptions(flags);
+    checkpoint = await openModel(flags, watch);
+    const content = checkpoint && given && (await modelContent(checkpoint, given, watch));
     const result = await initChain(
       { kv, payloads: new PayloadStore(kv) },
       {
@@ -47,29 +93,81 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
         name: flags.dev ? 'AI-Block development network' : flags.name,
         dev: flags.dev === true,
         nowMs: environment.now(),
-        ...(file === undefined
-          ? {}
-          : { governorSecret: fromHex((await readFile(file, 'utf8')).trim(), 32, '--governor-key-file') }),
+        ...governor,
+        ...(content && { content }),
       },
+      // Without a checkpoint it is done at once.
+      checkpoint ? watch : UNWATCHED,
     );
-    const network = toHex(result.networkId);
-    if (flags.json) {
-      environment.out(`${JSON.stringify({ ...result, networkId: network, dataDir: flags.dataDir })}\n`);
-      return;
-    }
-    environment.out(
-      [
-        `Network   ${network}`,
-        `Governor  ${result.governor}${flags.dev ? '  (unsafe: everybody has this key)' : ''}`,
-        `Pool      ${result.pool}${flags.dev ? '  (unsafe: everybody has this key)' : ''}`,
-        `Blocks    A0, B0 to B${result.blocks - 1}`,
-        `Keys      ${join(flags.dataDir, 'keys')}: keep a copy of this folder where nobody else reads it`,
-        '',
-        'Next: aiblock coordinator, then aiblock worker on this or another machine.',
-        '',
-      ].join('\n'),
-    );
+    environment.out(flags.json ? json(result, flags) : report(result, flags, checkpoint?.source));
   } finally {
+    progress.end();
+    await checkpoint?.close();
     await kv.close();
   }
+}
+
+function checkFlags(flags: Flags): void {
+  must(
+    !(flags.dev && flags.model),
+    'OPTION',
+    '--dev and --model: the development network has a model of its own',
+  );
+  for (const [flag, value] of Object.entries({
+    '--validation-text': flags.validationText,
+    '--window': flags.window,
+    '--rules': flags.rules,
+  }))
+    must(value === undefined || flags.model, 'OPTION', `${flag}: only together with --model`);
+}
+
+async function governorSecret({ governorKeyFile: file }: Flags): Promise<{ governorSecret?: Uint8Array }> {
+  if (file === undefined) return {};
+  return { governorSecret: fromHex((await readFile(file, 'utf8')).trim(), 32, '--governor-key-file') };
+}
+
+async function openModel({ model }: Flags, watch: Watch): Promise<Checkpoint | undefined> {
+  if (model === undefined) return undefined;
+  const { openCheckpoint } = await import('#coordinator/import/open-checkpoint.ts');
+  return openCheckpoint(model, watch);
+}
+
+async function contentOptions(flags: Flags): Promise<ContentOptions> {
+  const [{ builtInText, ownText }, { readRules }] = await Promise.all([
+    import('#coordinator/import/validation-text.ts'),
+    import('#coordinator/import/rules-file.ts'),
+  ]);
+  return {
+    text: flags.validationText === undefined ? builtInText() : await ownText(flags.validationText),
+    ...(flags.rules !== undefined && { rules: await readRules(flags.rules) }),
+    ...(flags.window !== undefined && { window: flags.window }),
+  };
+}
+
+async function modelContent(
+  checkpoint: Checkpoint,
+  options: ContentOptions,
+  watch: Watch,
+): Promise<GenesisContent> {
+  const { contentOf } = await import('#coordinator/import/genesis-content.ts');
+  return contentOf(checkpoint, options, watch);
+}
+
+function json(result: InitResult, { dataDir }: Flags): string {
+  return `${JSON.stringify({ ...result, networkId: toHex(result.networkId), dataDir })}\n`;
+}
+
+function report(result: InitResult, flags: Flags, source: string | undefined): string {
+  const unsafe = flags.dev ? '  (unsafe: everybody has this key)' : '';
+  return [
+    `Network   ${toHex(result.networkId)}`,
+    ...(source === undefined ? [] : [`Model     ${source}`]),
+    `Governor  ${result.governor}${unsafe}`,
+    `Pool      ${result.pool}${unsafe}`,
+    `Blocks    A0, B0 to B${result.blocks - 1}`,
+    `Keys      ${join(flags.dataDir, 'keys')}: keep a copy of this folder where nobody else reads it`,
+    '',
+    'Next: aiblock coordinator, then aiblock worker on this or another machine.',
+    '',
+  ].join('\n');
 }

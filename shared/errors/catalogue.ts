@@ -28,7 +28,6 @@ export const ERRORS = {
   CONFIG_UNSUPPORTED: [422, 'The model configuration is not one the pool can build.'],
   TOKENIZER: [422, 'The tokenizer is not valid.'],
   CHECKPOINT: [422, 'A file of the checkpoint is missing, damaged or of a kind that cannot be read.'],
-  HUB: [502, 'The model hub refused, broke off, or sent something else than it announced.'],
   // Submissions
   SIGNATURE: [422, 'The signature is not the one valid form over this message by this key.'],
   SUBMISSION_META: [409, 'The submission was made for another Meta block.'],
@@ -57,6 +56,10 @@ export const ERRORS = {
   BLOCK_PAYLOAD: [422, 'The payload is not the one the header names.'],
   BLOCK_ROOT: [422, 'The model root does not follow from the tensors.'],
   BLOCK_CERTIFICATE: [422, 'The certificate does not prove what the block claims.'],
+  // Wallet
+  KEYSTORE: [400, 'The file is not a keystore of a known form.'],
+  PASSWORD: [400, 'The password does not open the keystore.'],
+  MNEMONIC: [400, 'The words are not a mnemonic.'],
   // Ledger
   ADDRESS: [400, 'The address is not valid.'],
   AMOUNT: [400, 'The amount is not a whole number of base units in range.'],

@@ -27,8 +27,11 @@ const MAX_TENSORS = 20_000;
 const MAX_NAME_BYTES = 512;
 const MAX_RANK = 8;
 
-/** First 8 bytes of a file → length of the JSON header. Refused before anything is allocated. */
-export function headerLength(prefix: Uint8Array): number {
+/**
+ * First 8 bytes of a file → length of the JSON header. Refused before anything is allocated. Who knows the model passes
+ * `maxBytes`, since what can be wrong with a header grows with it.
+ */
+export function headerLength(prefix: Uint8Array, maxBytes = MAX_HEADER_BYTES): number {
   must(
     prefix.length >= 8,
     'WEIGHTS_TRUNCATED',
@@ -36,30 +39,46 @@ export function headerLength(prefix: Uint8Array): number {
   );
   const length = readU64be(prefix.slice(0, 8).reverse());
   must(
-    length >= 2n && length <= BigInt(MAX_HEADER_BYTES),
+    length >= 2n && length <= BigInt(maxBytes),
     'WEIGHTS_HEADER',
-    () => `expected a header of 2 to ${MAX_HEADER_BYTES} bytes, got ${length}`,
+    () => `expected a header of 2 to ${maxBytes} bytes, got ${length}`,
   );
   return Number(length);
 }
 
-/** The JSON header → entries in file order: gapless from 0, without overlap, sizes equal to shape × dtype. */
-export function parseSafetensorsHeader(json: Uint8Array): SafetensorsHeader {
+/**
+ * The JSON header → entries in file order: gapless from 0, without overlap, sizes equal to shape × dtype. Of tensors
+ * that `passOver` names only the place is read: they may have any dtype and shape, and are not among the entries.
+ */
+export function parseSafetensorsHeader(
+  json: Uint8Array,
+  passOver: (name: string) => boolean = () => false,
+): SafetensorsHeader {
   const root = parseStrictJson(decodeUtf8(json));
   must(root instanceof Map, 'WEIGHTS_HEADER', 'expected the header to be an object');
   const entries: SafetensorsEntry[] = [];
+  const places: Pick<SafetensorsEntry, 'name' | 'start' | 'end'>[] = [];
   const metadata = new Map<string, string>();
   for (const [name, value] of root) {
     if (name === '__metadata__') {
       readMetadata(value, metadata);
       continue;
     }
-    must(entries.length < MAX_TENSORS, 'WEIGHTS_HEADER', `expected at most ${MAX_TENSORS} tensors`);
-    entries.push(parseEntry(name, value));
+    must(places.length < MAX_TENSORS, 'WEIGHTS_HEADER', `expected at most ${MAX_TENSORS} tensors`);
+    if (passOver(name)) {
+      const [start, end] = parseOffsets(JSON.stringify(name.slice(0, 80)), value);
+      places.push({ name, start, end });
+    } else {
+      const entry = parseEntry(name, value);
+      entries.push(entry);
+      places.push(entry);
+    }
   }
-  entries.sort((a, b) => a.start - b.start || a.end - b.end);
+  const byPlace = (a: { start: number; end: number }, b: { start: number; end: number }) =>
+    a.start - b.start || a.end - b.end;
+  entries.sort(byPlace);
   let next = 0;
-  for (const entry of entries) {
+  for (const entry of places.sort(byPlace)) {
     must(
       entry.start === next,
       'WEIGHTS_HEADER',
@@ -94,7 +113,6 @@ function parseEntry(name: string, value: StrictValue): SafetensorsEntry {
   );
   const dtype = value.get('dtype');
   const shape = value.get('shape');
-  const offsets = value.get('data_offsets');
   must(typeof dtype === 'string', 'WEIGHTS_HEADER', () => `${shown}: expected a dtype`);
   must(
     isDtype(dtype),
@@ -111,12 +129,7 @@ function parseEntry(name: string, value: StrictValue): SafetensorsEntry {
     'WEIGHTS_SHAPE',
     () => `${shown}: tensors of no elements are not allowed`,
   );
-  must(
-    isIntegers(offsets) && offsets.length === 2,
-    'WEIGHTS_HEADER',
-    () => `${shown}: expected data_offsets of two integers`,
-  );
-  const [start, end] = offsets as [number, number];
+  const [start, end] = parseOffsets(shown, value);
   const bytes = tensorBytes(dtype, shape);
   must(
     end - start === bytes,
@@ -124,6 +137,16 @@ function parseEntry(name: string, value: StrictValue): SafetensorsEntry {
     () => `${shown}: expected ${bytes} bytes for ${dtype} [${shape.join(', ')}], got ${end - start}`,
   );
   return { name, dtype, shape, start, end };
+}
+
+function parseOffsets(shown: string, entry: StrictValue): readonly [start: number, end: number] {
+  const offsets = entry instanceof Map ? entry.get('data_offsets') : undefined;
+  must(
+    isIntegers(offsets) && offsets.length === 2 && (offsets[0] as number) <= (offsets[1] as number),
+    'WEIGHTS_HEADER',
+    () => `${shown}: expected data_offsets of two integers in order`,
+  );
+  return offsets as [number, number];
 }
 
 function isIntegers(value: StrictValue | undefined): value is number[] {

@@ -160,7 +160,7 @@ export async function makeChain(dataDir: string, content: GenesisContent = small
       content,
       powBits: EASY_BITS,
     });
-    await writeGenesis({ kv, payloads: new PayloadStore(kv) }, genesis, content);
+    await writeGenesis({ kv, payloads: new PayloadStore(kv) }, { genesis, content });
   } finally {
     await kv.close();
   }

@@ -2,32 +2,41 @@ import type { Manifest } from '#shared/block/manifest.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { parseModelConfig } from '#shared/weights/model-config.ts';
 
-/** The text files of a Hugging Face model folder by name; what the Meta block holds goes out byte for byte. */
-export function hubFiles(
-  manifest: Pick<Manifest, 'config' | 'tokenizer' | 'chat_template'>,
-): Map<string, string> {
+type HubTexts = Pick<
+  Manifest,
+  'config' | 'tokenizer' | 'chat_template' | 'tokenizer_config' | 'generation_config'
+>;
+
+/**
+ * The text files of a Hugging Face model folder by name. What the Meta block holds goes out byte for byte; the two
+ * files that not every Meta block has are made from the configuration.
+ */
+export function hubFiles(manifest: HubTexts): Map<string, string> {
   const config = parseObject(manifest.config, 'config.json');
   const special = specialTokens(config, parseObject(manifest.tokenizer, 'tokenizer.json'));
-  const { context } = parseModelConfig(config);
-  const tokenizerConfig = {
+  const files = new Map([
+    ['config.json', manifest.config],
+    ['tokenizer.json', manifest.tokenizer],
+    ['tokenizer_config.json', manifest.tokenizer_config ?? text(tokenizerConfig(config, special))],
+    ['generation_config.json', manifest.generation_config ?? text(generationConfig(special))],
+  ]);
+  if (manifest.chat_template !== '') files.set('chat_template.jinja', manifest.chat_template);
+  return files;
+}
+
+function tokenizerConfig(config: JsonObject, { texts }: SpecialTokens): JsonObject {
+  return {
     tokenizer_class: 'PreTrainedTokenizerFast',
-    model_max_length: context,
-    ...special.texts,
+    model_max_length: parseModelConfig(config).context,
+    ...texts,
     clean_up_tokenization_spaces: false,
     // Without this the class makes token_type_ids too, and GPT-2 adds an embedding for each of them.
     model_input_names: ['input_ids', 'attention_mask'],
   };
-  const generationConfig = {
-    ...special.ids,
-    ...(special.end !== undefined && { pad_token_id: special.end }),
-  };
-  return new Map([
-    ['config.json', manifest.config],
-    ['tokenizer.json', manifest.tokenizer],
-    ['tokenizer_config.json', text(tokenizerConfig)],
-    ['chat_template.jinja', manifest.chat_template],
-    ['generation_config.json', text(generationConfig)],
-  ]);
+}
+
+function generationConfig({ ids, end }: SpecialTokens): JsonObject {
+  return { ...ids, ...(end !== undefined && { pad_token_id: end }) };
 }
 
 interface SpecialTokens {

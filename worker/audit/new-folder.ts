@@ -13,12 +13,12 @@ export class NewFolder {
   readonly dir: string;
   readonly files: { readonly name: string; readonly bytes: number }[] = [];
   readonly #temporary: string;
-  /** There are files in the folder already, which only those of the same name make way for. */
-  readonly #intoFull: boolean;
+  /** What is in the folder already; only files of the same names make way. */
+  readonly #there: readonly string[];
 
-  private constructor(dir: string, intoFull: boolean) {
+  private constructor(dir: string, there: readonly string[]) {
     this.dir = dir;
-    this.#intoFull = intoFull;
+    this.#there = there;
     this.#temporary = `${dir}.${randomUUID()}.tmp`;
   }
 
@@ -30,9 +30,19 @@ export class NewFolder {
       'OPTION',
       `${dir}: expected a new or an empty folder; with --force its files of the same names are replaced`,
     );
-    const folder = new NewFolder(dir, there.length > 0);
+    const folder = new NewFolder(dir, there);
     await io(dir, () => mkdir(folder.#temporary, { recursive: true }));
     return folder;
+  }
+
+  /** OPTION where a file is there that fits `pattern` and that no new one of `names` replaces. */
+  refuseOthers(pattern: RegExp, names: readonly string[]): void {
+    const other = this.#there.find((name) => pattern.test(name) && !names.includes(name));
+    must(
+      other === undefined,
+      'OPTION',
+      `${this.dir} holds ${other}, which does not belong to this model: remove it`,
+    );
   }
 
   async write(name: string, content: FileBytes): Promise<void> {
@@ -53,7 +63,7 @@ export class NewFolder {
 
   /** Gives everything its name. */
   async publish(): Promise<void> {
-    if (!this.#intoFull) {
+    if (this.#there.length === 0) {
       // Replaces an empty folder, refuses one that was filled meanwhile.
       await io(this.dir, () => rename(this.#temporary, this.dir));
       return;

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import type { BehaviourRule } from '#coordinator/chain/genesis/dev-rules.ts';
-import type { PayloadSource } from '#coordinator/store/payload-store.ts';
 import type { Dtype } from '#shared/weights/dtype.ts';
 import type { TensorRef } from '#shared/weights/model-root.ts';
 
@@ -24,7 +23,8 @@ export interface GenesisContent {
 
 /** A tensor as it enters the Parameter chain: its bytes are read when they are stored. */
 export interface GenesisTensor extends TensorRef {
-  read(): PayloadSource;
+  /** Its little-endian bytes from the first on, at each call anew. */
+  read(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
 }
 
 /** A tensor whose little-endian bytes are in memory. */
@@ -39,5 +39,5 @@ export function tensorInMemory(tensor: {
   readonly bytes: Uint8Array;
 }): TensorInMemory {
   const payloadHash = new Uint8Array(createHash('sha256').update(tensor.bytes).digest());
-  return { ...tensor, payloadHash, read: () => tensor.bytes };
+  return { ...tensor, payloadHash, read: () => [tensor.bytes] };
 }

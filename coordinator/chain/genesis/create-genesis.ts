@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { metaOps, sealOps } from '#coordinator/chain/chain.ts';
-import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
+import type { GenesisContent, GenesisTensor } from '#coordinator/chain/genesis/content.ts';
+import { counted, UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, put } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
@@ -45,6 +46,8 @@ export interface GenesisOptions {
 
 /** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
 const DEV_BITS = bitsFromTarget((1n << 238n) - 1n);
+/** Public windows that the gate draws for each submission. */
+export const GATE_WINDOWS = 128;
 /** 2026-01-01T00:00:00Z, so that the development network is the same everywhere. */
 export const DEV_TIMESTAMP_MS = 1_767_225_600_000;
 export interface Genesis {
@@ -60,33 +63,46 @@ export function createGenesis(options: GenesisOptions): Genesis {
   return { meta, metaPayload, blocks: parameterBlocks(meta, options) };
 }
 
-/** Told of each tensor whose payload stands in the store: `known` where an unfinished try had left it there. */
-export type OnStored = (tensor: TensorRef, known: boolean) => void;
-
 /**
  * Checks genesis as any other block, stores the payloads, and makes the chain visible in one durable batch: until
  * then there is none, and a second try goes on with the payloads that are there.
  */
 export async function writeGenesis(
   stores: { kv: KV; payloads: PayloadStore },
-  genesis: Genesis,
-  content: GenesisContent,
-  onStored: OnStored = () => undefined,
+  { genesis, content }: { genesis: Genesis; content: GenesisContent },
+  watch: Watch = UNWATCHED,
 ): Promise<void> {
   const metaChain = new MetaChain();
   const meta = metaChain.apply(genesis.meta, genesis.metaPayload);
   const chain = new ParameterChain(metaChain.networkId);
   for (const block of genesis.blocks) chain.apply(block, meta);
   await stores.payloads.put(meta.payloadHash, genesis.metaPayload);
-  for (const tensor of content.tensors) {
-    const known = await stores.payloads.has(tensor.payloadHash);
-    await stores.payloads.put(tensor.payloadHash, tensor.read());
-    onStored(tensor, known);
-  }
+  await storeTensors(stores.payloads, content.tensors, watch);
   const heldOut = content.heldOutShards.map((shard, i) => put(bucketKey(BUCKET.heldOutShard, i), shard));
   await stores.kv.batch([...heldOut, ...metaOps(genesis.meta), ...sealOps(genesis.blocks, chain.sealed)], {
     durable: true,
   });
+}
+
+async function storeTensors(
+  payloads: PayloadStore,
+  tensors: readonly GenesisTensor[],
+  watch: Watch,
+): Promise<void> {
+  const bytesOf = ({ dtype, shape }: GenesisTensor) => tensorBytes(dtype, shape);
+  watch.progress.begin(
+    'Storing the weights',
+    tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0),
+  );
+  let known = 0;
+  for (const tensor of tensors) {
+    if (await payloads.has(tensor.payloadHash)) {
+      known++;
+      watch.progress.add(bytesOf(tensor));
+    } else await payloads.put(tensor.payloadHash, counted(tensor.read(), watch));
+  }
+  watch.progress.end();
+  if (known > 0) watch.progress.note(`${known} of ${tensors.length} tensors stood in the store already.`);
 }
 
 function manifestOf({ name, unsafeKeys, governor, pool, content, powBits }: GenesisOptions): Manifest {
@@ -111,7 +127,7 @@ function manifestOf({ name, unsafeKeys, governor, pool, content, powBits }: Gene
       shards: [...content.publicShards],
       held_out: { root: merkleRoot(content.heldOutShards), windows: countWindows(content.heldOutShards) },
     },
-    gate: { delta_micro_nats: 2_000, z_milli: 3_000, windows: 128 },
+    gate: { delta_micro_nats: 2_000, z_milli: 3_000, windows: GATE_WINDOWS },
     quorum: { attestations: 1, tolerance_micro_nats: 10 },
     pow: { bits: powBits ?? DEV_BITS },
     reward: {

@@ -17,13 +17,13 @@ import { ApiClient } from '#worker/client/api-client.ts';
 const server = await StoredPoolServer.start();
 const signal = new AbortController().signal;
 const FILES = [
-  ...['chat_template.jinja', 'config.json', 'generation_config.json', 'model.safetensors'],
+  ...['config.json', 'generation_config.json', 'model.safetensors'],
   ...['tokenizer.json', 'tokenizer_config.json'],
 ];
 
-function run(dir: string, force = false) {
+function run(dir: string, { force = false, maxFileBytes = 2 ** 40 } = {}) {
   const source = new HttpSource(new ApiClient(server.url), signal);
-  return exportModel({ dir, force }, { source, progress: SILENT, signal });
+  return exportModel({ dir, force, maxFileBytes }, { source, progress: SILENT, signal });
 }
 
 describe('exportModel', () => {
@@ -35,7 +35,6 @@ describe('exportModel', () => {
     assert.equal(exported.height, CHAIN.blocks.length - 1);
     assert.equal(await readFile(join(dir, 'config.json'), 'utf8'), META.manifest.config);
     assert.equal(await readFile(join(dir, 'tokenizer.json'), 'utf8'), META.manifest.tokenizer);
-    assert.equal(await readFile(join(dir, 'chat_template.jinja'), 'utf8'), META.manifest.chat_template);
     const file = new Uint8Array(await readFile(join(dir, 'model.safetensors')));
     const start = 8 + headerLength(file.subarray(0, 8));
     const header = parseSafetensorsHeader(file.subarray(8, start));
@@ -52,6 +51,35 @@ describe('exportModel', () => {
     assert.deepEqual(await readdir(join(dir, '..')), ['model']);
   });
 
+  it('cuts large weights into parts, with an index that names the part of each tensor', async () => {
+    server.pool = vectorPool();
+    const dir = await tempDir();
+    await run(dir, { maxFileBytes: 300 });
+    const index = JSON.parse(await readFile(join(dir, 'model.safetensors.index.json'), 'utf8'));
+    const parts = [...new Set<string>(Object.values(index.weight_map))];
+    assert.ok(parts.length > 1);
+    assert.deepEqual(
+      parts,
+      parts.map((_, i) => `model-0000${i + 1}-of-0000${parts.length}.safetensors`),
+    );
+    const hashes = new Map<string, string>();
+    let total = 0;
+    for (const part of parts) {
+      const file = new Uint8Array(await readFile(join(dir, part)));
+      const start = 8 + headerLength(file.subarray(0, 8));
+      const { entries, dataBytes } = parseSafetensorsHeader(file.subarray(8, start));
+      assert.ok(dataBytes <= 300 || entries.length === 1, `${part}: ${dataBytes}`);
+      total += dataBytes;
+      for (const { name, start: from, end } of entries) {
+        assert.equal(index.weight_map[name], part);
+        hashes.set(name, sha256(file.subarray(start + from, start + end)));
+      }
+    }
+    assert.equal(index.metadata.total_size, total);
+    assert.deepEqual(hashes, new Map(server.pool.model.tensors.map(({ name, hash }) => [name, hash])));
+    await assert.rejects(run(dir, { force: true }), { code: 'OPTION', message: /model-0000.*remove it/ });
+  });
+
   it('OPTION: refuses a folder that is not empty, unless it is told to replace its files', async () => {
     server.pool = vectorPool();
     const dir = await tempDir();
@@ -59,7 +87,7 @@ describe('exportModel', () => {
     await writeFile(join(dir, 'config.json'), 'old');
     await assert.rejects(run(dir), { code: 'OPTION', message: /--force/ });
     assert.deepEqual((await readdir(dir)).sort(), ['config.json', 'mine.txt']);
-    await run(dir, true);
+    await run(dir, { force: true });
     assert.deepEqual((await readdir(dir)).sort(), [...FILES, 'mine.txt'].sort());
     assert.equal(await readFile(join(dir, 'mine.txt'), 'utf8'), 'mine');
     assert.equal(await readFile(join(dir, 'config.json'), 'utf8'), META.manifest.config);
@@ -101,6 +129,15 @@ describe('hubFiles', () => {
     assert.deepEqual(tokenizerConfig.model_input_names, ['input_ids', 'attention_mask']);
     const generation = JSON.parse(files.get('generation_config.json') ?? '');
     assert.deepEqual(generation, { bos_token_id: 0, eos_token_id: [0, 5], pad_token_id: 0 });
+  });
+
+  it('gives back the texts that the model came with, and a chat template only where there is one', () => {
+    const texts = { tokenizer_config: '{ "eos_token": "x" }', generation_config: '{"top_k":3}\n' };
+    const files = hubFiles({ ...META.manifest, ...texts, chat_template: '{{ messages }}' });
+    assert.equal(files.get('tokenizer_config.json'), texts.tokenizer_config);
+    assert.equal(files.get('generation_config.json'), texts.generation_config);
+    assert.equal(files.get('chat_template.jinja'), '{{ messages }}');
+    assert.ok(!hubFiles({ ...META.manifest, chat_template: '' }).has('chat_template.jinja'));
   });
 
   it('BLOCK_PAYLOAD: a tokenizer that is no JSON object', () => {
