@@ -12,6 +12,18 @@ export function formatAmount(units: bigint): string {
   return `${sign}${abs / UNIT}${fraction ? `.${fraction}` : ''}`;
 }
 
+/** Decimal tokens with up to eight places → base units; AMOUNT for every other text. */
+export function parseAmount(text: string): bigint {
+  const match = /^(0|[1-9][0-9]{0,11})(?:\.([0-9]{1,8}))?$/.exec(text);
+  must(
+    match,
+    'AMOUNT',
+    () => `expected tokens as plain digits with up to 8 places, got ${JSON.stringify(text.slice(0, 40))}`,
+  );
+  const [, whole = '0', fraction = ''] = match;
+  return BigInt(whole) * UNIT + BigInt(fraction.padEnd(8, '0'));
+}
+
 /**
  * Splits `amount` by `weights` with the cumulative floor r_i = ⌊W_i·R/W⌋ − ⌊W_{i−1}·R/W⌋: every part is within one
  * unit of its exact share and the parts sum to `amount`, to the last unit. PROTOCOL §10.

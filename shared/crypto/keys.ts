@@ -30,6 +30,17 @@ export function sign(digest32: Uint8Array, secretKey: Uint8Array): Uint8Array {
   return secp256k1.sign(digest32, secretKey, { prehash: false, lowS: true, format: 'compact' });
 }
 
+/** As `sign`, with the byte from which the key can be recovered: 65 bytes r ‖ s ‖ v, v of 27 or 28. */
+export function signRecoverable(digest32: Uint8Array, secretKey: Uint8Array): Uint8Array {
+  must(digest32.length === 32, 'INTERNAL', 'sign: expected a 32-byte digest');
+  const [recovery = 0, ...compact] = secp256k1.sign(digest32, secretKey, {
+    prehash: false,
+    lowS: true,
+    format: 'recovered',
+  });
+  return Uint8Array.of(...compact, 27 + recovery);
+}
+
 /**
  * PROTOCOL §2: true for the one valid form (64-byte compact, low-S, compressed key on the curve), false for
  * everything else. Never throws.

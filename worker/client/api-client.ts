@@ -1,5 +1,7 @@
 import type { z } from 'zod';
 import {
+  type AccountView,
+  accountSchema,
   type BalanceView,
   balanceSchema,
   type ModelView,
@@ -51,6 +53,26 @@ export class ApiClient {
 
   balance(address: string, signal?: AbortSignal): Promise<BalanceView> {
     return this.json(`balance/${address}`, balanceSchema, { signal });
+  }
+
+  account(address: string, signal?: AbortSignal): Promise<AccountView> {
+    return this.json(`accounts/${address}`, accountSchema, { signal });
+  }
+
+  /** `POST` of JSON; the answer is checked against its schema. */
+  async post<T>(
+    path: string,
+    body: unknown,
+    schema: z.ZodType<T>,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<T> {
+    const response = await this.#call(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      signal: withTimeout(options.signal, CALL_TIMEOUT_MS),
+    });
+    return parseAnswer(response, schema);
   }
 
   /** Streams a signed safetensors file; the coordinator's view of the new submission. */
