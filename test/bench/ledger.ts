@@ -1,0 +1,198 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Ledger } from '#coordinator/ledger/ledger.ts';
+import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
+import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
+import { type KV, put } from '#coordinator/store/kv.ts';
+import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
+import { WriteLock } from '#coordinator/store/write-lock.ts';
+import type { Move } from '#shared/block/journal.ts';
+import { concatBytes, fromHex, toHex, u64be, utf8ToBytes, ZERO_32 } from '#shared/crypto/bytes.ts';
+import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
+import { recoverAddress } from '#shared/crypto/recover.ts';
+import type { TransferRequest } from '#shared/protocol/transfer.ts';
+import { figure, type Report } from '#test/bench/report.ts';
+import { signTransfer } from '#worker/wallet/send.ts';
+
+const NETWORK = new Uint8Array(32).fill(9);
+const SENDERS = 50;
+const TRANSFERS = 6_000;
+/** Requests under way at a time: those of many clients. */
+const AT_ONCE = 64;
+const ACCOUNTS = 1_000_000;
+const PAYEES = 10_000;
+const LOOKUPS = 2_000;
+/** Of the key 0x22…22. */
+const TO = '0x1563915e194D8CfBA1943570603F7606A3115508';
+const EACH = 10n ** 12n;
+
+/** Transfers, a large payout, and lookups in a ledger of a million accounts. */
+export async function bench(report: Report): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'aiblock-bench-'));
+  const kv = await openRocksKv(join(dir, 'store'));
+  try {
+    const senders = Array.from({ length: SENDERS }, () => keyPair(new Uint8Array(randomBytes(32))));
+    await fill(kv, senders);
+    const openedMs = performance.now();
+    const ledger = await Ledger.open(kv, NETWORK);
+    report(
+      figure({
+        name: 'ledger',
+        metric: `open and add up ${ACCOUNTS.toLocaleString('en')} balances`,
+        value: performance.now() - openedMs,
+        unit: 'ms',
+      }),
+    );
+    await transfers(report, { kv, ledger, senders });
+    await payout(report, { kv, ledger });
+    await lookups(report, ledger);
+  } finally {
+    await kv.close();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+interface Parts {
+  readonly kv: KV;
+  readonly ledger: Ledger;
+}
+
+async function transfers(report: Report, { kv, ledger, senders }: Parts & { senders: readonly KeyPair[] }) {
+  const requests = signed(senders);
+  const stage = new Transfers(TRANSFER_DEFAULTS, {
+    kv,
+    lock: new WriteLock(),
+    ledger,
+    networkId: NETWORK,
+    now: Date.now,
+    recover: async (signature, digest) => recoverAddress(signature, digest),
+  });
+  const waits: number[] = [];
+  let next = 0;
+  const startedMs = performance.now();
+  const client = async () => {
+    while (next < requests.length) {
+      const request = requests[next++] as TransferRequest;
+      const sentMs = performance.now();
+      await stage.submit(request);
+      waits.push(performance.now() - sentMs);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, client));
+  const seconds = (performance.now() - startedMs) / 1000;
+  await stage.close();
+  report(
+    figure({
+      name: 'ledger',
+      metric: `durable transfers with their signatures checked, ${AT_ONCE} at a time`,
+      value: TRANSFERS / seconds,
+      unit: '/s',
+      anchor: { name: 'durable batches of one entry after another', value: await plainPerSecond(kv) },
+      goal: { on: 'value', atLeast: 2_000 },
+    }),
+  );
+  report(
+    figure({
+      name: 'ledger',
+      metric: 'answer to a transfer, 99th percentile',
+      value: percentile(waits, 0.99),
+      unit: 'ms',
+      goal: { on: 'value', atMost: 50 },
+    }),
+  );
+}
+
+async function payout(report: Report, { kv, ledger }: Parts) {
+  const times: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const moves = Array.from(
+      { length: PAYEES },
+      (_, i): Move => ({
+        kind: 'reward-grinder',
+        ref: ZERO_32,
+        from: null,
+        to: addressAt(i * 97),
+        amount: BigInt(i + 1),
+      }),
+    );
+    const startedMs = performance.now();
+    const prepared = await ledger.prepare(moves, Date.now());
+    await kv.batch(prepared.ops, { durable: true });
+    ledger.apply(prepared);
+    times.push(performance.now() - startedMs);
+  }
+  report(
+    figure({
+      name: 'ledger',
+      metric: `payout to ${PAYEES.toLocaleString('en')} accounts, durable, worst of 3`,
+      value: Math.max(...times),
+      unit: 'ms',
+      goal: { on: 'value', atMost: 200 },
+    }),
+  );
+}
+
+async function lookups(report: Report, ledger: Ledger) {
+  const waits: number[] = [];
+  for (let i = 0; i < LOOKUPS; i++) {
+    const address = addressAt(Math.floor((i * ACCOUNTS) / LOOKUPS));
+    const startedMs = performance.now();
+    await ledger.balance(address);
+    waits.push(performance.now() - startedMs);
+  }
+  report(
+    figure({
+      name: 'ledger',
+      metric: `balance among ${ACCOUNTS.toLocaleString('en')} accounts, 99th percentile`,
+      value: percentile(waits, 0.99),
+      unit: 'ms',
+      goal: { on: 'value', atMost: 1 },
+    }),
+  );
+}
+
+/** Balances of all accounts, as a ledger of many years would have them. */
+async function fill(kv: KV, senders: readonly KeyPair[]): Promise<void> {
+  const addresses = [...senders.map(({ address }) => address)];
+  for (let i = 0; i < ACCOUNTS; i++) addresses.push(addressAt(i));
+  const balance = fromHex(EACH.toString(16).padStart(64, '0'), 32);
+  for (let at = 0; at < addresses.length; at += 10_000)
+    await kv.batch(
+      addresses
+        .slice(at, at + 10_000)
+        .map((address) => put(bucketKey(BUCKET.balance, utf8ToBytes(address)), balance)),
+      { durable: false },
+    );
+  const minted = BigInt(addresses.length) * EACH;
+  const totals = [fromHex(minted.toString(16).padStart(64, '0'), 32), ZERO_32];
+  await kv.batch([put(bucketKey(BUCKET.journalHead), concatBytes(u64be(0), ZERO_32, ...totals))], {
+    durable: true,
+  });
+}
+
+/** Not checksummed: the ledger takes addresses as they are. */
+const addressAt = (i: number): string => `0x${toHex(u64be(i * 2_654_435_761)).padStart(40, '0')}`;
+
+function signed(senders: readonly KeyPair[]): TransferRequest[] {
+  const expiry = BigInt(Math.floor(Date.now() / 1000) + 3_600);
+  return Array.from({ length: TRANSFERS }, (_, i) => {
+    const key = senders[i % SENDERS] as KeyPair;
+    const nonce = BigInt(Math.floor(i / SENDERS));
+    return signTransfer(NETWORK, { from: key.address, to: TO, amount: 1n, nonce, expiry }, key);
+  });
+}
+
+async function plainPerSecond(kv: KV): Promise<number> {
+  const rounds = 200;
+  const startedMs = performance.now();
+  for (let i = 0; i < rounds; i++)
+    await kv.batch([put(bucketKey(0xf0 as never, i), new Uint8Array(250))], { durable: true });
+  return rounds / ((performance.now() - startedMs) / 1000);
+}
+
+function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+}
