@@ -1,6 +1,7 @@
 import { ln } from './elementary';
+import { dot } from './few-rows';
 import { at, OWN } from './layout';
-import { ADD, dot, matmul, SET } from './matmul';
+import { ADD, matmul, SET } from './matmul';
 import { expRow, maxRow, scaleRow } from './pointwise';
 
 /*

@@ -27,3 +27,26 @@ export function scratchBytes(): usize {
 export function at(base: usize, index: i32): usize {
   return base + ((<usize>index) << 2);
 }
+
+/** a·b + c: rounded once in the build with relaxed SIMD, where the processor can; else twice. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(c, f32x4.mul(a, b));
+}
+
+/** The same of single values, so that the last columns of a matrix are summed like the others. */
+// @ts-ignore: decorator
+@inline
+export function madd1(a: f32, b: f32, c: f32): f32 {
+  return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
+}
+
+// @ts-ignore: decorator
+@inline
+export function sumLanes(x: v128): f32 {
+  return (
+    f32x4.extract_lane(x, 0) + f32x4.extract_lane(x, 1) + (f32x4.extract_lane(x, 2) + f32x4.extract_lane(x, 3))
+  );
+}

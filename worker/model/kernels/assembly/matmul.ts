@@ -1,4 +1,5 @@
-import { at, KC, MC, MR, NC, NR, PACKED_A, PACKED_B, TILE } from './layout';
+import { FEW, fewRows } from './few-rows';
+import { at, KC, madd, MC, MR, NC, NR, PACKED_A, PACKED_B, TILE } from './layout';
 import { packAcross, packAlong } from './pack';
 
 /*
@@ -11,7 +12,7 @@ import { packAcross, packAlong } from './pack';
 export const SET: i32 = 0;
 export const ADD: i32 = 1;
 
-/** `gemm`, but one row goes a shorter way that reads b once and packs nothing. */
+/** `gemm`, but few rows go a way that reads b once and packs nothing. */
 export function matmul(
   m: i32, n: i32, k: i32,
   a: usize, lda: i32, transposeA: i32,
@@ -19,16 +20,8 @@ export function matmul(
   c: usize, ldc: i32, mode: i32, bias: usize,
   scratch: usize,
 ): void {
-  if (m > 1 || transposeA) {
-    gemm(m, n, k, a, lda, transposeA, b, ldb, transposeB, c, ldc, mode, bias, scratch);
-    return;
-  }
-  if (mode == SET) {
-    if (bias) memory.copy(c, bias, <usize>n << 2);
-    else memory.fill(c, 0, <usize>n << 2);
-  }
-  if (transposeB) rowTimesTransposed(n, k, a, b, ldb, c);
-  else rowTimesMatrix(n, k, a, b, ldb, c);
+  if (m <= FEW && !transposeA) fewRows(m, n, k, a, lda, b, ldb, transposeB, c, ldc, mode, bias);
+  else gemm(m, n, k, a, lda, transposeA, b, ldb, transposeB, c, ldc, mode, bias, scratch);
 }
 
 export function gemm(
@@ -86,8 +79,10 @@ function block(mc: i32, nc: i32, kc: i32, c: usize, ldc: i32, mode: i32, bias: u
       if (rows == MR && columns == NR) {
         tile(kc, pa, pb, out, ldc, mode, bj);
       } else {
-        tile(kc, pa, pb, scratch + TILE, NR, SET, 0);
-        copyEdge(rows, columns, scratch + TILE, out, ldc, mode, bj);
+        const edge = scratch + TILE;
+        beginEdge(rows, columns, edge, out, ldc, mode, bj);
+        tile(kc, pa, pb, edge, NR, ADD, 0);
+        copyRows(rows, columns, edge, NR, out, ldc);
       }
     }
   }
@@ -95,115 +90,60 @@ function block(mc: i32, nc: i32, kc: i32, c: usize, ldc: i32, mode: i32, bias: u
 
 /** One 4×8 tile over the depth kc. */
 function tile(kc: i32, a: usize, b: usize, c: usize, ldc: i32, mode: i32, bias: usize): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  const line = (<usize>ldc) << 2;
+  const from = mode == ADD ? c : bias;
+  const step: usize = mode == ADD ? line : 0;
+  let c00 = begin(from), c01 = begin2(from);
+  let c10 = begin(from, step), c11 = begin2(from, step);
+  let c20 = begin(from, step * 2), c21 = begin2(from, step * 2);
+  let c30 = begin(from, step * 3), c31 = begin2(from, step * 3);
   const end = a + <usize>(kc * MR * 4);
   for (; a < end; a += 16, b += 32) {
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     const a0 = v128.load32_splat(a);
-    c00 = f32x4.add(c00, f32x4.mul(a0, b0));
-    c01 = f32x4.add(c01, f32x4.mul(a0, b1));
+    c00 = madd(a0, b0, c00);
+    c01 = madd(a0, b1, c01);
     const a1 = v128.load32_splat(a, 4);
-    c10 = f32x4.add(c10, f32x4.mul(a1, b0));
-    c11 = f32x4.add(c11, f32x4.mul(a1, b1));
+    c10 = madd(a1, b0, c10);
+    c11 = madd(a1, b1, c11);
     const a2 = v128.load32_splat(a, 8);
-    c20 = f32x4.add(c20, f32x4.mul(a2, b0));
-    c21 = f32x4.add(c21, f32x4.mul(a2, b1));
+    c20 = madd(a2, b0, c20);
+    c21 = madd(a2, b1, c21);
     const a3 = v128.load32_splat(a, 12);
-    c30 = f32x4.add(c30, f32x4.mul(a3, b0));
-    c31 = f32x4.add(c31, f32x4.mul(a3, b1));
+    c30 = madd(a3, b0, c30);
+    c31 = madd(a3, b1, c31);
   }
-  const line = (<usize>ldc) << 2;
-  put(c, c00, c01, mode, bias);
-  put(c + line, c10, c11, mode, bias);
-  put(c + line * 2, c20, c21, mode, bias);
-  put(c + line * 3, c30, c31, mode, bias);
+  v128.store(c, c00);
+  v128.store(c, c01, 16);
+  v128.store(c + line, c10);
+  v128.store(c + line, c11, 16);
+  v128.store(c + line * 2, c20);
+  v128.store(c + line * 2, c21, 16);
+  v128.store(c + line * 3, c30);
+  v128.store(c + line * 3, c31, 16);
+}
+
+/** What a row of the tile starts from: its values of c, the bias, or 0 where there is no address. */
+// @ts-ignore: decorator
+@inline
+function begin(from: usize, offset: usize = 0): v128 {
+  return from ? v128.load(from + offset) : f32x4.splat(0);
 }
 
 // @ts-ignore: decorator
 @inline
-function put(c: usize, low: v128, high: v128, mode: i32, bias: usize): void {
-  if (mode == ADD) {
-    low = f32x4.add(low, v128.load(c));
-    high = f32x4.add(high, v128.load(c, 16));
-  } else if (bias) {
-    low = f32x4.add(low, v128.load(bias));
-    high = f32x4.add(high, v128.load(bias, 16));
-  }
-  v128.store(c, low);
-  v128.store(c, high, 16);
+function begin2(from: usize, offset: usize = 0): v128 {
+  return from ? v128.load(from + offset, 16) : f32x4.splat(0);
 }
 
-function copyEdge(rows: i32, columns: i32, from: usize, c: usize, ldc: i32, mode: i32, bias: usize): void {
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      const place = at(c, i * ldc + j);
-      let value = load<f32>(at(from, i * NR + j));
-      if (mode == ADD) value += load<f32>(place);
-      else if (bias) value += load<f32>(at(bias, j));
-      store<f32>(place, value);
-    }
-  }
+/** A tile beyond the edge of c is computed beside it. What it starts from is brought there first. */
+function beginEdge(rows: i32, columns: i32, edge: usize, c: usize, ldc: i32, mode: i32, bias: usize): void {
+  memory.fill(edge, 0, <usize>(MR * NR * 4));
+  if (mode == ADD) copyRows(rows, columns, c, ldc, edge, NR);
+  else if (bias) copyRows(rows, columns, bias, 0, edge, NR);
 }
 
-/** c [n] += a [k] · b [k,n], four rows of b at a time. */
-function rowTimesMatrix(n: i32, k: i32, a: usize, b: usize, ldb: i32, c: usize): void {
-  const line = (<usize>ldb) << 2;
-  let p = 0;
-  for (; p + 4 <= k; p += 4) {
-    const row = at(b, p * ldb);
-    const a0 = v128.load32_splat(at(a, p));
-    const a1 = v128.load32_splat(at(a, p), 4);
-    const a2 = v128.load32_splat(at(a, p), 8);
-    const a3 = v128.load32_splat(at(a, p), 12);
-    let j = 0;
-    for (; j + 4 <= n; j += 4) {
-      const from = at(row, j);
-      const low = f32x4.add(f32x4.mul(a0, v128.load(from)), f32x4.mul(a1, v128.load(from + line)));
-      const high = f32x4.add(f32x4.mul(a2, v128.load(from + line * 2)), f32x4.mul(a3, v128.load(from + line * 3)));
-      v128.store(at(c, j), f32x4.add(v128.load(at(c, j)), f32x4.add(low, high)));
-    }
-    for (; j < n; j++) {
-      let sum = load<f32>(at(c, j));
-      for (let q = 0; q < 4; q++) sum += load<f32>(at(a, p + q)) * load<f32>(at(row, q * ldb + j));
-      store<f32>(at(c, j), sum);
-    }
-  }
-  for (; p < k; p++) {
-    for (let j = 0; j < n; j++) {
-      store<f32>(at(c, j), load<f32>(at(c, j)) + load<f32>(at(a, p)) * load<f32>(at(b, p * ldb + j)));
-    }
-  }
-}
-
-/** c [n] += b [n,k] · a [k]: one dot product a row of b. */
-function rowTimesTransposed(n: i32, k: i32, a: usize, b: usize, ldb: i32, c: usize): void {
-  for (let j = 0; j < n; j++) {
-    store<f32>(at(c, j), load<f32>(at(c, j)) + dot(a, at(b, j * ldb), k));
-  }
-}
-
-/** Σ x·y over k values. */
-export function dot(x: usize, y: usize, k: i32): f32 {
-  let even = f32x4.splat(0);
-  let odd = f32x4.splat(0);
-  let p = 0;
-  for (; p + 8 <= k; p += 8) {
-    even = f32x4.add(even, f32x4.mul(v128.load(at(x, p)), v128.load(at(y, p))));
-    odd = f32x4.add(odd, f32x4.mul(v128.load(at(x, p), 16), v128.load(at(y, p), 16)));
-  }
-  let sum = sumLanes(f32x4.add(even, odd));
-  for (; p < k; p++) sum += load<f32>(at(x, p)) * load<f32>(at(y, p));
-  return sum;
-}
-
-// @ts-ignore: decorator
-@inline
-export function sumLanes(x: v128): f32 {
-  return (
-    f32x4.extract_lane(x, 0) + f32x4.extract_lane(x, 1) + (f32x4.extract_lane(x, 2) + f32x4.extract_lane(x, 3))
-  );
+function copyRows(rows: i32, columns: i32, from: usize, ldFrom: i32, to: usize, ldTo: i32): void {
+  for (let i = 0; i < rows; i++) memory.copy(at(to, i * ldTo), at(from, i * ldFrom), (<usize>columns) << 2);
 }

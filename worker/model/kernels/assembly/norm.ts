@@ -1,5 +1,5 @@
-import { at } from './layout';
-import { dot, sumLanes } from './matmul';
+import { dot } from './few-rows';
+import { at, sumLanes } from './layout';
 
 /** Rows of x [rows,C] to mean 0 and variance 1, times gain plus bias; mean and 1/sd [rows] are kept. */
 export function layerNorm(
