@@ -1,8 +1,10 @@
 import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { field, isPlainObject, onlyValue, show } from '#shared/weights/families/fields.ts';
+import { gpt2Shapes, parseGpt2 } from '#shared/weights/families/gpt2.ts';
+import { llamaShapes } from '#shared/weights/families/llama.ts';
 
-/** The sizes of a GPT-2-family network. Letters in the maths: L layers, H heads, C width, F inner, T context, V vocabulary. */
-export interface ModelConfig {
-  readonly family: 'gpt2';
+/** What every family has. Letters in the maths: L layers, H heads, C width, F inner, T context, V vocabulary. */
+interface CommonConfig {
   readonly layers: number;
   readonly heads: number;
   readonly width: number;
@@ -11,59 +13,65 @@ export interface ModelConfig {
   readonly context: number;
   readonly vocabulary: number;
   readonly normEpsilon: number;
+  /** The head is the token embedding; else it is a matrix of its own. */
+  readonly tiedHead: boolean;
 }
 
-// Caps: above GPT-2 XL in every direction, and far below what would overflow a size or exhaust a machine
-// before the first tensor is refused by its own cap.
-const MAX_LAYERS = 128;
-const MAX_HEADS = 128;
-const MAX_WIDTH = 16_384;
-const MAX_INNER = 65_536;
-const MAX_CONTEXT = 32_768;
-const MAX_VOCABULARY = 524_288;
-/** 2³¹ parameters: 8 GiB of float32, beyond what a wasm memory or one worker can hold. */
-const MAX_PARAMETERS = 2 ** 31;
+export interface Gpt2Config extends CommonConfig {
+  readonly family: 'gpt2';
+}
 
-/** The published names of one curve: x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))). */
-const GELU_NAMES: readonly unknown[] = ['gelu_new', 'gelu_pytorch_tanh'];
+/** How the angles of rotary positions are stretched beyond the context of the pre-training. */
+export type RopeScaling =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'linear'; readonly factor: number }
+  | {
+      readonly kind: 'llama3';
+      readonly factor: number;
+      readonly lowFrequencyFactor: number;
+      readonly highFrequencyFactor: number;
+      readonly originalContext: number;
+    };
 
-/** Switches of GPT-2 variants that change the computation, with the only value this network implements. */
-const FIXED_SWITCHES = {
-  scale_attn_weights: true,
-  scale_attn_by_inverse_layer_idx: false,
-  add_cross_attention: false,
-  is_encoder_decoder: false,
-  tie_word_embeddings: true,
-} as const;
+/** Llama (Touvron et al. 2023) and the families that differ from it in a few switches. */
+export interface LlamaConfig extends CommonConfig {
+  readonly family: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+  /** K: heads of keys and values; H/K heads of queries share one. */
+  readonly kvHeads: number;
+  /** D: values of one head, of whatever width. */
+  readonly headDim: number;
+  readonly rope: { readonly theta: number; readonly scaling: RopeScaling };
+  /** Which matrices have a bias: queries, keys and values; the attention's output; gate, up and down. */
+  readonly biases: { readonly qkv: boolean; readonly output: boolean; readonly mlp: boolean };
+  /** By layer: a token sees itself and window − 1 before; null: all before. */
+  readonly windows: readonly (number | null)[];
+  /** Queries and keys are normed head by head. */
+  readonly queryKeyNorm: boolean;
+}
+
+export type ModelConfig = Gpt2Config | LlamaConfig;
+
+/** 2³⁷ parameters: above the largest dense models of these families, and a size that a pool's disks can hold. */
+const MAX_PARAMETERS = 2 ** 37;
+
+const PARSERS: ReadonlyMap<unknown, (json: object) => ModelConfig> = new Map([['gpt2', parseGpt2]]);
 
 /**
- * Reads a Hugging Face `config.json` of `model_type` "gpt2". Keys that do not change the computation
- * (dropout rates, token ids, versions) are passed over; every key that does is checked.
- * Throws CONFIG_UNSUPPORTED before anything is allocated.
+ * Reads a Hugging Face `config.json`. Keys that do not change the computation (dropout rates, token ids,
+ * versions) are passed over; every key that does is checked. Throws CONFIG_UNSUPPORTED before anything is
+ * allocated.
  */
 export function parseModelConfig(json: unknown): ModelConfig {
-  must(isPlainObject(json), 'CONFIG_UNSUPPORTED', `config: expected an object, got ${kindOf(json)}`);
+  must(isPlainObject(json), 'CONFIG_UNSUPPORTED', () => `config: expected an object, got ${show(json)}`);
   const type = field(json, 'model_type');
-  must(type === 'gpt2', 'CONFIG_UNSUPPORTED', () => `model_type: expected "gpt2", got ${show(type)}`);
-  checkSwitches(json);
-  const width = whole(json, 'n_embd', MAX_WIDTH);
-  const inner = field(json, 'n_inner') ?? null;
-  const config: ModelConfig = {
-    family: 'gpt2',
-    layers: whole(json, 'n_layer', MAX_LAYERS),
-    heads: whole(json, 'n_head', MAX_HEADS),
-    width,
-    inner: inner === null ? 4 * width : whole(json, 'n_inner', MAX_INNER),
-    context: contextOf(json),
-    vocabulary: whole(json, 'vocab_size', MAX_VOCABULARY),
-    normEpsilon: epsilonOf(json),
-  };
-  const { heads } = config;
+  const parse = PARSERS.get(type);
   must(
-    width % heads === 0,
+    parse,
     'CONFIG_UNSUPPORTED',
-    `n_embd: expected a multiple of n_head ${heads}, got ${width}`,
+    () => `model_type: expected one of ${[...PARSERS.keys()].join(', ')}, got ${show(type)}`,
   );
+  onlyValue(json, 'is_encoder_decoder', false);
+  const config = parse(json);
   const parameters = parameterCount(config);
   must(
     parameters <= MAX_PARAMETERS,
@@ -86,107 +94,17 @@ export function parseConfigText(text: string): ModelConfig {
 
 /**
  * Every tensor of the model with its shape, in name order (code units). Names and shapes are those of a
- * Hugging Face GPT-2 checkpoint: matrices are [in, out], and the head is tied to `transformer.wte.weight`.
+ * Hugging Face checkpoint of the family; a tied head is no tensor of its own.
  */
 export function tensorShapes(config: ModelConfig): Map<string, number[]> {
-  const { layers, width: C, inner: F, context: T, vocabulary: V } = config;
-  const shapes: [string, number[]][] = [
-    ['transformer.wte.weight', [V, C]],
-    ['transformer.wpe.weight', [T, C]],
-    ['transformer.ln_f.weight', [C]],
-    ['transformer.ln_f.bias', [C]],
-  ];
-  for (let layer = 0; layer < layers; layer++) {
-    for (const [name, shape] of blockShapes(C, F)) shapes.push([`transformer.h.${layer}.${name}`, shape]);
-  }
+  const shapes = config.family === 'gpt2' ? gpt2Shapes(config) : llamaShapes(config);
   return new Map(shapes.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Number of weights of the whole model; the tied head counts once. */
+/** Number of weights of the whole model; a tied head counts once. */
 export function parameterCount(config: ModelConfig): number {
-  const { layers, width: C, inner: F, context: T, vocabulary: V } = config;
-  const perBlock = 4 * C + C * 3 * C + 3 * C + C * C + C + C * F + F + F * C + C;
-  return V * C + T * C + layers * perBlock + 2 * C;
-}
-
-function blockShapes(C: number, F: number): [string, number[]][] {
-  return [
-    ['ln_1.weight', [C]],
-    ['ln_1.bias', [C]],
-    ['attn.c_attn.weight', [C, 3 * C]],
-    ['attn.c_attn.bias', [3 * C]],
-    ['attn.c_proj.weight', [C, C]],
-    ['attn.c_proj.bias', [C]],
-    ['ln_2.weight', [C]],
-    ['ln_2.bias', [C]],
-    ['mlp.c_fc.weight', [C, F]],
-    ['mlp.c_fc.bias', [F]],
-    ['mlp.c_proj.weight', [F, C]],
-    ['mlp.c_proj.bias', [C]],
-  ];
-}
-
-function checkSwitches(json: Record<string, unknown>): void {
-  const activation = field(json, 'activation_function');
-  must(
-    GELU_NAMES.includes(activation),
-    'CONFIG_UNSUPPORTED',
-    () => `activation_function: expected "gelu_new", got ${show(activation)}`,
+  return [...tensorShapes(config).values()].reduce(
+    (total, shape) => total + shape.reduce((product, n) => product * n, 1),
+    0,
   );
-  for (const [key, only] of Object.entries(FIXED_SWITCHES)) {
-    const value = field(json, key) ?? only;
-    must(value === only, 'CONFIG_UNSUPPORTED', () => `${key}: expected ${only}, got ${show(value)}`);
-  }
-}
-
-/** `n_ctx` is an older second name of `n_positions`: either may stand, and both must agree. */
-function contextOf(json: Record<string, unknown>): number {
-  const key = field(json, 'n_positions') === undefined ? 'n_ctx' : 'n_positions';
-  const context = whole(json, key, MAX_CONTEXT);
-  const other = field(json, 'n_ctx') ?? context;
-  must(
-    other === context,
-    'CONFIG_UNSUPPORTED',
-    () => `n_ctx: expected ${context} as n_positions, got ${show(other)}`,
-  );
-  return context;
-}
-
-function epsilonOf(json: Record<string, unknown>): number {
-  const value = field(json, 'layer_norm_epsilon') ?? 1e-5;
-  const ok = typeof value === 'number' && Number.isFinite(value) && value > 0 && value <= 0.1;
-  must(
-    ok,
-    'CONFIG_UNSUPPORTED',
-    () => `layer_norm_epsilon: expected a number in (0, 0.1], got ${show(value)}`,
-  );
-  return value;
-}
-
-function whole(json: Record<string, unknown>, key: string, max: number): number {
-  const value = field(json, key);
-  const ok = typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= max;
-  must(ok, 'CONFIG_UNSUPPORTED', () => `${key}: expected a whole number in 1..${max}, got ${show(value)}`);
-  return value;
-}
-
-/** Own keys only: a config must not inherit a value from `Object.prototype`. */
-function field(json: Record<string, unknown>, key: string): unknown {
-  return Object.hasOwn(json, key) ? json[key] : undefined;
-}
-
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'an array' : typeof value;
-}
-
-/** Foreign text is shown short: a message must not carry a megabyte back. */
-function show(value: unknown): string {
-  return typeof value === 'object' && value !== null
-    ? kindOf(value)
-    : String(JSON.stringify(value)).slice(0, 40);
 }

@@ -6,9 +6,11 @@ import { plainLossAndGradients } from '#test/helpers/plain-gpt2.ts';
 import { randomIds } from '#test/helpers/tensors.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
 import { startBackend } from '#worker/model/backend.ts';
-import { Model, toTensors } from '#worker/model/gpt2.ts';
 import { buildKernels } from '#worker/model/kernels/build.mjs';
 import { genericKernels } from '#worker/model/kernels/generic.ts';
+import { Model } from '#worker/model/model.ts';
+import { toTensors } from '#worker/model/tensors.ts';
+import { fromValues } from '#worker/model/weight-set.ts';
 import type { Batch } from '#worker/train/batches.ts';
 import { Trainer } from '#worker/train/trainer.ts';
 
@@ -135,7 +137,7 @@ class Subject {
 
   /** Evaluations of as many windows as the batch has sequences. */
   async evaluationsPerSecond(): Promise<number> {
-    const model = Model.load(this.config, this.weights);
+    const model = await Model.load(this.config, fromValues(this.weights));
     const windows = Array.from({ length: this.batch.ids.length / CONTEXT }, (_, i) =>
       Uint32Array.from(randomIds(CONTEXT + 1, 3 + i, VOCABULARY)),
     );

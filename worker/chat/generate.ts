@@ -2,14 +2,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { must } from '#shared/errors/pool-error.ts';
 import { seededUniform } from '#shared/weights/random.ts';
 import { sampleToken } from '#worker/chat/sample.ts';
-import type { Cache } from '#worker/model/gpt2.ts';
+import type { Part, Sequence } from '#worker/model/model.ts';
 
 /** What generation needs of a model. */
 export interface ChatModel {
   readonly config: { readonly context: number };
-  newCache(): Cache;
-  disposeCache(cache: Cache): void;
-  nextLogits(ids: ArrayLike<number>, cache: Cache): Promise<Float32Array>;
+  newSequence(): Sequence;
+  disposeSequence(sequence: Sequence): void;
+  next(parts: readonly Part[]): Promise<Float32Array[]>;
 }
 
 export interface GenerateOptions {
@@ -42,17 +42,18 @@ export async function* generate(
   const uniform = seededUniform(options.seed ?? freshSeed());
   const context = model.config.context;
   const seen = lastOf(Array.from(promptTokens), context - 1);
-  const cache = model.newCache();
+  const sequence = model.newSequence();
   try {
     let unread = seen;
     for (let made = 0; made < maxTokens; made++) {
       signal?.throwIfAborted();
-      if (cache.length + unread.length > context) {
-        cache.length = 0;
+      if (sequence.length + unread.length > context) {
+        sequence.length = 0;
         unread = lastOf(seen, Math.max(1, Math.floor(context / 2)));
         seen.splice(0, seen.length - unread.length);
       }
-      const token = sampleToken(await model.nextLogits(unread, cache), { ...options, uniform });
+      const [logits] = await model.next([{ sequence, ids: unread }]);
+      const token = sampleToken(logits!, { ...options, uniform });
       if (stopTokens.includes(token)) return;
       seen.push(token);
       unread = [token];
@@ -60,7 +61,7 @@ export async function* generate(
       await nextTurn();
     }
   } finally {
-    model.disposeCache(cache);
+    model.disposeSequence(sequence);
   }
 }
 

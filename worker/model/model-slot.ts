@@ -6,7 +6,8 @@ import { tensorBytes, toFloat32 } from '#shared/weights/dtype.ts';
 import { type ModelConfig, parseConfigText } from '#shared/weights/model-config.ts';
 import { modelRoot } from '#shared/weights/model-root.ts';
 import type { PayloadSource } from '#worker/client/payload-cache.ts';
-import { Model } from '#worker/model/gpt2.ts';
+import { Model } from '#worker/model/model.ts';
+import { fromValues } from '#worker/model/weight-set.ts';
 
 export interface FetchOptions {
   readonly bearer?: string | undefined;
@@ -93,7 +94,7 @@ export class ModelSlot {
     const fresh = meta === this.#meta && this.#model !== undefined ? this.#held : new Map<string, string>();
     const missing = ref.tensors.filter(({ name, hash }) => fresh.get(name) !== hash);
     const values = await this.#fetchAll(missing, options);
-    const model = this.#put(meta, values, fresh.size > 0);
+    const model = await this.#put(meta, values, fresh.size > 0);
     this.#held = new Map(ref.tensors.map(({ name, hash }) => [name, hash]));
     return { model, meta };
   }
@@ -115,12 +116,12 @@ export class ModelSlot {
     return values;
   }
 
-  #put(meta: MetaView, values: ReadonlyMap<string, Float32Array>, swap: boolean): Model {
+  async #put(meta: MetaView, values: ReadonlyMap<string, Float32Array>, swap: boolean): Promise<Model> {
     if (swap && this.#model) {
-      this.#model.swap(values);
+      await this.#model.swap(fromValues(values));
       return this.#model;
     }
-    const model = Model.load(meta.config, values);
+    const model = await Model.load(meta.config, fromValues(values));
     this.#model?.dispose();
     this.#model = model;
     this.#meta = meta;

@@ -3,7 +3,8 @@ import { type GateVerdict, gate, type MicroNats, quantiseLoss } from '#shared/po
 import { readValidationSet } from '#shared/pol/validation-set.ts';
 import { seededUniform, shuffled } from '#shared/weights/random.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
-import { Model } from '#worker/model/gpt2.ts';
+import { Model } from '#worker/model/model.ts';
+import { fromValues } from '#worker/model/weight-set.ts';
 import type { Head } from '#worker/train/miner-head.ts';
 
 /**
@@ -38,7 +39,7 @@ export class Judge {
   }
 
   async #losses(tensors: ReadonlyMap<string, Float32Array>, signal: AbortSignal): Promise<MicroNats[]> {
-    const model = Model.load(this.head.meta.config, tensors);
+    const model = await Model.load(this.head.meta.config, fromValues(tensors));
     try {
       const nats = await windowLosses(model, this.#sample, { signal });
       return nats.map((loss) => {

@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import { must } from '#shared/errors/pool-error.ts';
 import type { ModelConfig } from '#shared/weights/model-config.ts';
-import { checkIds, meanLoss, someTensors, tokenTensor, toTensors } from '#worker/model/gpt2.ts';
 import { type AdamWState, activeKernels } from '#worker/model/kernels/kernels.ts';
+import { meanLoss, type Network, networkOf } from '#worker/model/network.ts';
+import { checkIds, someTensors, tokenTensor, toTensors } from '#worker/model/tensors.ts';
 import type { Batch } from '#worker/train/batches.ts';
 import { learningRateAt, type Schedule } from '#worker/train/schedule.ts';
 
@@ -43,6 +44,7 @@ export interface StepResult {
  */
 export class Trainer {
   private readonly config: ModelConfig;
+  private readonly network: Network;
   private readonly options: TrainerOptions;
   private readonly now: () => number;
   private readonly states: Map<string, AdamWState>;
@@ -55,6 +57,7 @@ export class Trainer {
   ) {
     const { now = () => performance.now(), ...rest } = options;
     this.config = config;
+    this.network = networkOf(config);
     this.options = { ...TRAINER_DEFAULTS, ...rest };
     this.now = now;
     this.states = new Map(
@@ -71,8 +74,8 @@ export class Trainer {
     checkIds(batch.ids, this.config.vocabulary);
     checkIds(batch.labels, this.config.vocabulary);
     const learningRate = learningRateAt(this.steps, this.options);
-    const { loss, gradients } = this.lossAndGradients(batch);
-    const gradientNorm = Math.sqrt(activeKernels().sumOfSquares(gradients));
+    const { loss, gradients } = await this.lossAndGradients(batch);
+    const gradientNorm = Math.sqrt(await activeKernels().sumOfSquares(gradients));
     if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) {
       this.update(gradients, { learningRate, gradientNorm });
     }
@@ -101,17 +104,16 @@ export class Trainer {
     this.states.clear();
   }
 
-  private lossAndGradients(batch: Batch): { loss: number; gradients: tf.Tensor[] } {
-    const { config } = this;
+  private async lossAndGradients(batch: Batch): Promise<{ loss: number; gradients: tf.Tensor[] }> {
     must(this.states.size > 0, 'INTERNAL', 'trainer: used after dispose');
     const names = [...this.states.keys()];
     const run = tf.valueAndGrads((...tensors: tf.Tensor[]) => {
       const weights = new Map(names.map((name, i) => [name, tensors[i]!]));
-      const tokens = { ids: tokenTensor(batch.ids), labels: tokenTensor(batch.labels) };
-      return meanLoss(weights, tokens, { config, time: batch.time }).asScalar();
+      const tokens = { ids: tokenTensor(batch.ids), labels: tokenTensor(batch.labels), time: batch.time };
+      return meanLoss(this.network, (name) => weights.get(name)!, tokens).asScalar();
     });
     const { value, grads } = tf.tidy(() => run([...this.states.values()].map((state) => state.weight)));
-    const loss = value.dataSync()[0]!;
+    const loss = (await value.data())[0]!;
     value.dispose();
     return { loss, gradients: grads };
   }

@@ -1,41 +1,59 @@
-import type { Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
+import type { Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
-import type {
-  AdamWState,
-  AdamWStep,
-  AttentionShape,
-  EmbeddingTables,
-  Kernels,
-} from '#worker/model/kernels/kernels.ts';
+import { attention, attentionCached, attentionGrad } from '#worker/model/kernels/generic-attention.ts';
+import type { AdamWState, AdamWStep, Kernels, Layout, Rotation } from '#worker/model/kernels/kernels.ts';
 
 /** √(2/π) and the cubic's factor of the tanh form of GELU (Hendrycks & Gimpel 2016). */
 const GELU_A = Math.sqrt(2 / Math.PI);
 const GELU_B = 0.044715;
 /** Rows whose logits are in memory at once: 128 × 50,257 float32 are 26 MB. */
 const HEAD_ROWS = 128;
-/** Added to scores that a row must not see. Finite, so that 0 · mask stays a number. */
-const MASKED = -1e9;
 
 /** Kernels of TensorFlow.js operations alone: the reference for ours, and what runs on other backends. */
 export const genericKernels: Kernels = {
-  linear: (x, w, b) => tf.tidy(() => tf.add(tf.matMul(x, w), b)),
-  linearGrad: (dy, x, w) => [tf.matMul(dy, w, false, true), tf.matMul(x, dy, true, false), tf.sum(dy, 0)],
+  linear,
+  linearGrad,
   gelu: (x) => tf.tidy(() => tf.mul(x, tf.sigmoid(tf.mul(2, geluInner(x))))),
   geluGrad,
+  swiglu: (gate, up) => tf.tidy(() => tf.mul(tf.mul(gate, tf.sigmoid(gate)), up)),
+  swigluGrad,
   layerNorm,
   layerNormGrad,
+  rmsNorm,
+  rmsNormGrad,
+  rope,
   attention,
   attentionGrad,
   attentionCached,
-  embed,
-  embedGrad,
+  gather: (table, ids) => tf.gather(table, ids),
+  // Rows that come twice add up.
+  scatterAdd: (dy, ids, rows) =>
+    tf.tidy(() => tf.scatterND(ids.expandDims(1), dy, [rows, dy.shape[1]]) as Tensor2D),
   logits: (h, head) => tf.matMul(h, head, false, true),
   headLosses,
   headMeanLoss,
-  sumOfSquares: (tensors) =>
-    tensors.reduce((total, x) => total + tf.tidy(() => tf.sum(tf.square(x)).dataSync()[0]!), 0),
+  sumOfSquares,
   adamW,
 };
+
+function linear(x: Tensor2D, w: Tensor2D, b: Tensor1D | null, layout: Layout): Tensor2D {
+  const product = tf.matMul<Tensor2D>(x, w, false, layout === 'out-in'); // [n,F]
+  if (b === null) return product;
+  const y = tf.add<Tensor2D>(product, b);
+  product.dispose();
+  return y;
+}
+
+function linearGrad(
+  dy: Tensor2D,
+  x: Tensor2D,
+  w: Tensor2D,
+  { layout, bias }: { layout: Layout; bias: boolean },
+): [Tensor2D, Tensor2D, Tensor1D | null] {
+  const dx = tf.matMul<Tensor2D>(dy, w, false, layout === 'in-out'); // [n,C]
+  const dw = layout === 'in-out' ? tf.matMul<Tensor2D>(x, dy, true) : tf.matMul<Tensor2D>(dy, x, true); // [C,F] or [F,C]
+  return [dx, dw, bias ? tf.sum(dy, 0) : null];
+}
 
 /** u of gelu(x) = x·σ(2u), which equals x/2·(1 + tanh u). */
 function geluInner(x: Tensor2D): Tensor2D {
@@ -83,113 +101,49 @@ function normalised(x: Tensor2D, mean: Tensor1D, inverseSd: Tensor1D): Tensor2D 
   return tf.mul(tf.sub(x, mean.expandDims(1)), inverseSd.expandDims(1));
 }
 
-/** Rows [n,C] to heads [B,H,T,D]. */
-function toHeads(rows: Tensor2D, { time, heads }: AttentionShape): Tensor4D {
-  const [n, C] = rows.shape;
-  return rows.reshape([n / time, time, heads, C / heads]).transpose([0, 2, 1, 3]);
-}
-
-function toRows(byHead: Tensor4D): Tensor2D {
-  const [B, H, T, D] = byHead.shape;
-  return byHead.transpose([0, 2, 1, 3]).reshape([B * T, H * D]);
-}
-
-/** Scores of `queries` [B,H,t,D] against `keys` [B,H,past+t,D], masked to what came before. */
-function scores(queries: Tensor4D, keys: Tensor4D): Tensor4D {
-  const [, , t, D] = queries.shape;
-  const all = keys.shape[2];
-  const row = tf.range(all - t, all).expandDims(1); // [t,1]
-  const hidden = tf.greater(tf.range(0, all).expandDims(0), row); // [t,all]
-  const raw = tf.mul(tf.matMul(queries, keys, false, true), 1 / Math.sqrt(D));
-  return tf.add(raw, tf.mul(tf.cast(hidden, 'float32'), MASKED));
-}
-
-function attention(qkv: Tensor2D, shape: AttentionShape): [Tensor2D, Tensor1D] {
+/** With s = σ(gate), silu' = s·(1 + gate·(1 − s)). */
+function swigluGrad(dy: Tensor2D, gate: Tensor2D, up: Tensor2D): [Tensor2D, Tensor2D] {
   return tf.tidy(() => {
-    const [q, k, v] = tf.split(qkv, 3, 1).map((x) => toHeads(x as Tensor2D, shape)) as [
-      Tensor4D,
-      Tensor4D,
-      Tensor4D,
-    ];
-    const s = scores(q, k); // [B,H,T,T]
-    const logSum = tf.logSumExp(s, 3, true); // [B,H,T,1]
-    const p = tf.exp(tf.sub(s, logSum)) as Tensor4D;
-    return [toRows(tf.matMul(p, v)), logSum.flatten()] as [Tensor2D, Tensor1D];
+    const s = tf.sigmoid(gate);
+    const slope = tf.mul(s, tf.add(1, tf.mul(gate, tf.sub(1, s))));
+    return [tf.mul(tf.mul(dy, up), slope), tf.mul(dy, tf.mul(gate, s))] as [Tensor2D, Tensor2D];
   });
 }
 
-function attentionGrad(
-  dout: Tensor2D,
-  saved: { qkv: Tensor2D; out: Tensor2D; logSum: Tensor1D },
-  shape: AttentionShape,
+function rmsNorm(x: Tensor2D, gain: Tensor1D, epsilon: number): [Tensor2D, Tensor1D] {
+  return tf.tidy(() => {
+    const inverseRms = tf.rsqrt(tf.add(tf.mean(tf.square(x), 1), epsilon)); // [n]
+    return [tf.mul(tf.mul(x, inverseRms.expandDims(1)), gain), inverseRms] as [Tensor2D, Tensor1D];
+  });
+}
+
+function rmsNormGrad(
+  dy: Tensor2D,
+  { x, gain, inverseRms }: { x: Tensor2D; gain: Tensor1D; inverseRms: Tensor1D },
+): [Tensor2D, Tensor1D] {
+  return tf.tidy(() => {
+    const r = inverseRms.expandDims(1); // [n,1]
+    const z = tf.mul(x, r); // [n,C]
+    const dz = tf.mul(dy, gain); // [n,C]
+    const alongZ = tf.mul(z, tf.mean(tf.mul(dz, z), 1, true)); // [n,C]
+    return [tf.mul(tf.sub(dz, alongZ), r), tf.sum(tf.mul(dy, z), 0)] as [Tensor2D, Tensor1D];
+  });
+}
+
+/** Su et al. 2021, with the halves of a head as the two parts of its pairs. */
+function rope(
+  x: Tensor2D,
+  rotation: Rotation,
+  { heads, inverse }: { heads: number; inverse: boolean },
 ): Tensor2D {
   return tf.tidy(() => {
-    const rows = tf.split(saved.qkv, 3, 1) as Tensor2D[];
-    const [q, k, v] = rows.map((x) => toHeads(x, shape)) as [Tensor4D, Tensor4D, Tensor4D];
-    const s = scores(q, k); // [B,H,T,T]
-    const [B, H, T, D] = q.shape;
-    const p = tf.exp(tf.sub(s, saved.logSum.reshape([B, H, T, 1]))) as Tensor4D;
-    const dy = toHeads(dout, shape); // [B,H,T,D]
-    const dp = tf.matMul(dy, v, false, true); // [B,H,T,T]
-    const mean = tf.sum(tf.mul(dy, toHeads(saved.out, shape)), 3, true); // [B,H,T,1]
-    const ds = tf.mul(tf.mul(p, tf.sub(dp, mean)), 1 / Math.sqrt(D)) as Tensor4D;
-    const grads = [tf.matMul(ds, k), tf.matMul(ds, q, true), tf.matMul(p, dy, true)];
-    return tf.concat(
-      grads.map((g) => toRows(g as Tensor4D)),
-      1,
-    );
-  });
-}
-
-function attentionCached(
-  qkv: Tensor2D,
-  cache: Tensor2D,
-  at: { past: number; heads: number },
-): [Tensor2D, Tensor2D] {
-  return tf.tidy(() => {
-    const t = qkv.shape[0];
-    const C = qkv.shape[1] / 3;
-    const { past, heads } = at;
-    const upTo = past + t;
-    const fresh = tf.slice(qkv, [0, C], [t, 2 * C]);
-    const seen = past === 0 ? fresh : tf.concat([tf.slice(cache, [0, 0], [past, 2 * C]), fresh], 0); // [upTo,2C]
-    const [k, v] = tf.split(seen, 2, 1).map((x) => toHeads(x as Tensor2D, { time: upTo, heads })) as [
-      Tensor4D,
-      Tensor4D,
-    ];
-    const q = toHeads(tf.slice(qkv, [0, 0], [t, C]), { time: t, heads }); // [1,H,t,D]
-    const out = toRows(tf.matMul(tf.softmax(scores(q, k)), v)); // [t,C]
-    const rest = cache.shape[0] - upTo;
-    const next = rest === 0 ? seen : tf.concat([seen, tf.slice(cache, [upTo, 0], [rest, 2 * C])], 0);
-    return [out, next] as [Tensor2D, Tensor2D];
-  });
-}
-
-function embed(ids: Tensor1D, tables: EmbeddingTables, at: { time: number; start: number }): Tensor2D {
-  return tf.tidy(() => {
-    const { time, start } = at;
-    const [n, C] = [ids.shape[0], tables.tokens.shape[1]];
-    const tokens = tf.gather(tables.tokens, ids).reshape([n / time, time, C]); // [B,T,C]
-    const positions = tf.slice(tables.positions, [start, 0], [time, C]); // [T,C]
-    return tf.add(tokens, positions).reshape([n, C]) as Tensor2D;
-  });
-}
-
-function embedGrad(
-  dy: Tensor2D,
-  ids: Tensor1D,
-  tables: EmbeddingTables & { time: number },
-): [Tensor2D, Tensor2D] {
-  return tf.tidy(() => {
-    const { tokens, positions, time } = tables;
-    const [n, C] = dy.shape;
-    const dTokens = tf.scatterND(ids.expandDims(1), dy, tokens.shape); // repeated rows add up
-    const used = tf.sum(dy.reshape([n / time, time, C]), 0); // [time,C]
-    const dPositions = tf.pad(used as Tensor2D, [
-      [0, positions.shape[0] - time],
-      [0, 0],
-    ]);
-    return [dTokens, dPositions] as [Tensor2D, Tensor2D];
+    const [n, width] = x.shape;
+    const [a, b] = tf.split(x.reshape([n, heads, width / heads]), 2, 2) as [Tensor3D, Tensor3D]; // [n,H,D/2]
+    const cos = rotation.cos.expandDims(1); // [n,1,D/2]
+    const sin = inverse ? tf.neg(rotation.sin).expandDims(1) : rotation.sin.expandDims(1);
+    const first = tf.sub(tf.mul(a, cos), tf.mul(b, sin));
+    const second = tf.add(tf.mul(b, cos), tf.mul(a, sin));
+    return tf.concat([first, second], 2).reshape([n, width]) as Tensor2D;
   });
 }
 
@@ -237,6 +191,13 @@ function headMeanLoss(h: Tensor2D, head: Tensor2D, labels: Tensor1D): [Tensor1D,
     }
     return [loss, tf.concat(dhs, 0), dhead] as [Tensor1D, Tensor2D, Tensor2D];
   });
+}
+
+async function sumOfSquares(tensors: readonly tf.Tensor[]): Promise<number> {
+  const sums = tf.tidy(() => tf.stack(tensors.map((x) => tf.sum(tf.square(x)))));
+  const values = (await sums.data()) as Float32Array;
+  sums.dispose();
+  return values.reduce((total, value) => total + value, 0);
 }
 
 function adamW(state: AdamWState, gradient: tf.Tensor, step: AdamWStep): void {

@@ -2,10 +2,38 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { genericKernels } from '#worker/model/kernels/generic.ts';
 
-/** Rows of a batch are sequences of `time` tokens one after another: B·T rows. */
-export interface AttentionShape {
-  readonly time: number;
+/** How the two sides of a weight matrix are stored: GPT-2's [in, out], or [out, in] as of everybody else. */
+export type Layout = 'in-out' | 'out-in';
+
+/** Heads of queries and of keys and values; `window`: a row sees itself and window − 1 before, null: all before. */
+export interface Heads {
   readonly heads: number;
+  readonly kvHeads: number;
+  readonly window: number | null;
+}
+
+/** Rows of a batch are sequences of `time` tokens one after another: B·T rows. */
+export interface AttentionShape extends Heads {
+  readonly time: number;
+}
+
+/** Keys and values of one sequence in one layer, [capacity, K·D] each. A kernel may put others in their place. */
+export interface LayerCache {
+  keys: Tensor2D;
+  values: Tensor2D;
+}
+
+/** The next `rows` rows of a sequence of which `past` are cached. */
+export interface CachedRows {
+  readonly layer: LayerCache;
+  readonly past: number;
+  readonly rows: number;
+}
+
+/** Cosine and sine of the angles by which each row's position turns each pair, [n, D/2] each. */
+export interface Rotation {
+  readonly cos: Tensor2D;
+  readonly sin: Tensor2D;
 }
 
 /** What AdamW needs for one step of one tensor (Loshchilov & Hutter 2019); corrections are 1 − βᵗ. */
@@ -30,16 +58,26 @@ export interface AdamWState {
 
 /**
  * The pieces that cost time, as plain functions from tensors to tensors, without gradients of their own
- * (`ops.ts` pairs each with its gradient). n = B·T rows, C width, F out, H heads, V vocabulary.
- * One set is made of TensorFlow.js operations and runs on every backend; the other is ours, for wasm.
+ * (`blocks.ts` pairs each with its gradient). n rows, C width, F out, H heads, K key/value heads, D values a head,
+ * V vocabulary. One set is made of TensorFlow.js operations and runs on every backend; the others are ours, each
+ * for one backend.
  */
 export interface Kernels {
-  /** x [n,C] · w [C,F] + b [F] → [n,F] */
-  linear(x: Tensor2D, w: Tensor2D, b: Tensor1D): Tensor2D;
-  /** dy [n,F] → dx [n,C], dw [C,F], db [F] */
-  linearGrad(dy: Tensor2D, x: Tensor2D, w: Tensor2D): [Tensor2D, Tensor2D, Tensor1D];
+  /** x [n,C] · w + b [F] → [n,F]; w is [C,F] or [F,C] by its layout */
+  linear(x: Tensor2D, w: Tensor2D, b: Tensor1D | null, layout: Layout): Tensor2D;
+  /** dy [n,F] → dx [n,C], dw as w, db [F] where there is a bias */
+  linearGrad(
+    dy: Tensor2D,
+    x: Tensor2D,
+    w: Tensor2D,
+    how: { layout: Layout; bias: boolean },
+  ): [Tensor2D, Tensor2D, Tensor1D | null];
   gelu(x: Tensor2D): Tensor2D;
   geluGrad(dy: Tensor2D, x: Tensor2D): Tensor2D;
+  /** silu(gate)·up, elementwise, with silu(x) = x·σ(x) */
+  swiglu(gate: Tensor2D, up: Tensor2D): Tensor2D;
+  /** → dgate, dup */
+  swigluGrad(dy: Tensor2D, gate: Tensor2D, up: Tensor2D): [Tensor2D, Tensor2D];
   /** x [n,C] → y [n,C]; mean and 1/sd [n] are kept for the gradient */
   layerNorm(x: Tensor2D, gain: Tensor1D, bias: Tensor1D, epsilon: number): [Tensor2D, Tensor1D, Tensor1D];
   /** dy [n,C] → dx [n,C], dgain [C], dbias [C] */
@@ -47,23 +85,41 @@ export interface Kernels {
     dy: Tensor2D,
     saved: { x: Tensor2D; gain: Tensor1D; mean: Tensor1D; inverseSd: Tensor1D },
   ): [Tensor2D, Tensor1D, Tensor1D];
-  /** qkv [n,3C] → out [n,C] and the log of each row's softmax denominator [B·H·T], kept for the gradient */
-  attention(qkv: Tensor2D, shape: AttentionShape): [Tensor2D, Tensor1D];
-  /** dout [n,C] → dqkv [n,3C] */
+  /** x [n,C] → x/√(mean(x²) + epsilon)·gain; 1/√… [n] is kept for the gradient */
+  rmsNorm(x: Tensor2D, gain: Tensor1D, epsilon: number): [Tensor2D, Tensor1D];
+  /** dy [n,C] → dx [n,C], dgain [C] */
+  rmsNormGrad(
+    dy: Tensor2D,
+    saved: { x: Tensor2D; gain: Tensor1D; inverseRms: Tensor1D },
+  ): [Tensor2D, Tensor1D];
+  /** Turns value i of each head of x [n,H·D] against value i + D/2, by the angle of its row; `inverse` turns back. */
+  rope(x: Tensor2D, rotation: Rotation, how: { heads: number; inverse: boolean }): Tensor2D;
+  /**
+   * Causal attention of q [n,H·D] to k and v [n,K·D], head h to key head ⌊h·K/H⌋ → out [n,H·D] and the log of each
+   * row's softmax denominator [B·H·T], kept for the gradient.
+   */
+  attention(q: Tensor2D, k: Tensor2D, v: Tensor2D, shape: AttentionShape): [Tensor2D, Tensor1D];
+  /** dout [n,H·D] → dq, dk, dv */
   attentionGrad(
     dout: Tensor2D,
-    saved: { qkv: Tensor2D; out: Tensor2D; logSum: Tensor1D },
+    saved: { q: Tensor2D; k: Tensor2D; v: Tensor2D; out: Tensor2D; logSum: Tensor1D },
     shape: AttentionShape,
-  ): Tensor2D;
+  ): [Tensor2D, Tensor2D, Tensor2D];
   /**
-   * One sequence that continues: qkv [t,3C] of the new tokens; `cache` [T,2C] holds keys and values of the
-   * `past` tokens before. Returns out [t,C] and the cache with the new rows, which may be the same tensor.
+   * Rows of several sequences that go on, one sequence after another. Puts k and v [n,K·D] behind what each cache
+   * holds, making it larger where it is full, and attends to all of it → out [n,H·D].
    */
-  attentionCached(qkv: Tensor2D, cache: Tensor2D, at: { past: number; heads: number }): [Tensor2D, Tensor2D];
-  /** ids [n] → tokens[id] + positions[start + row mod time], [n,C] */
-  embed(ids: Tensor1D, tables: EmbeddingTables, at: { time: number; start: number }): Tensor2D;
-  /** dy [n,C] → gradients of both tables, sequences starting at position 0 */
-  embedGrad(dy: Tensor2D, ids: Tensor1D, tables: EmbeddingTables & { time: number }): [Tensor2D, Tensor2D];
+  attentionCached(
+    q: Tensor2D,
+    k: Tensor2D,
+    v: Tensor2D,
+    sequences: readonly CachedRows[],
+    shape: Heads,
+  ): Tensor2D;
+  /** Rows ids [n] of table [V,C] → [n,C] */
+  gather(table: Tensor2D, ids: Tensor1D): Tensor2D;
+  /** The gradient of `gather`: dy [n,C] added up in rows ids [n] of a table [rows,C] of zeros */
+  scatterAdd(dy: Tensor2D, ids: Tensor1D, rows: number): Tensor2D;
   /** h [n,C] · head [V,C]ᵀ → logits [n,V] */
   logits(h: Tensor2D, head: Tensor2D): Tensor2D;
   /** Cross-entropy of each row's logits h·headᵀ against its label, in nats, [n] */
@@ -71,15 +127,8 @@ export interface Kernels {
   /** The mean of `headLosses` as [1], with its gradients dh [n,C] and dhead [V,C] */
   headMeanLoss(h: Tensor2D, head: Tensor2D, labels: Tensor1D): [Tensor1D, Tensor2D, Tensor2D];
   /** Σ x² over all tensors, in float64 where the backend has it */
-  sumOfSquares(tensors: readonly tf.Tensor[]): number;
+  sumOfSquares(tensors: readonly tf.Tensor[]): Promise<number>;
   adamW(state: AdamWState, gradient: tf.Tensor, step: AdamWStep): void;
-}
-
-export interface EmbeddingTables {
-  /** [V,C] */
-  readonly tokens: Tensor2D;
-  /** [T,C] */
-  readonly positions: Tensor2D;
 }
 
 const byBackend = new Map<string, Kernels>();

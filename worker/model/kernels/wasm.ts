@@ -3,18 +3,16 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { type AdamWState, type Kernels, useKernels } from '#worker/model/kernels/kernels.ts';
+import { genericKernels } from '#worker/model/kernels/generic.ts';
+import { type AdamWState, type Heads, type Kernels, useKernels } from '#worker/model/kernels/kernels.ts';
 
 type Call = (...args: number[]) => number;
 /** The exports of `assembly/index.ts`; their arguments are documented there. */
 type Names =
   | 'adamW'
   | 'attention'
-  | 'attentionCached'
   | 'attentionGrad'
   | 'attentionScratchBytes'
-  | 'embed'
-  | 'embedGrad'
   | 'gelu'
   | 'geluGrad'
   | 'headLosses'
@@ -71,6 +69,7 @@ function wasmKernels(backend: BackendWasm, inside: BackendInside, asm: Exports):
   const at = (x: Tensor) => backend.getMemoryOffset(x.dataId);
   const scratch = scratchMemory(inside, asm.scratchBytes());
   return {
+    ...genericKernels,
     ...dense(at, asm, scratch),
     ...attentions(at, asm, scratch),
     ...ends(at, asm, scratch),
@@ -84,7 +83,7 @@ function wasmKernels(backend: BackendWasm, inside: BackendInside, asm: Exports):
       asm.geluGrad(at(dy), at(x), at(dx), x.size);
       return dx;
     },
-    sumOfSquares: (tensors) => tensors.reduce((total, x) => total + asm.sumOfSquares(at(x), x.size), 0),
+    sumOfSquares: async (tensors) => tensors.reduce((total, x) => total + asm.sumOfSquares(at(x), x.size), 0),
     adamW(state: AdamWState, gradient, step) {
       const rate = step.learningRate / step.correction1;
       const root = 1 / Math.sqrt(step.correction2);
@@ -116,17 +115,41 @@ function dense(
   scratch: Scratch,
 ): Pick<Kernels, 'linear' | 'linearGrad' | 'logits' | 'layerNorm' | 'layerNormGrad'> {
   return {
-    linear(x, w, b) {
-      const [n, C, F] = [x.shape[0], x.shape[1], w.shape[1]];
+    linear(x, w, b, layout) {
+      const [n, C] = x.shape;
+      const F = layout === 'in-out' ? w.shape[1] : w.shape[0];
       const out = empty<Tensor2D>([n, F]);
-      asm.matmul(n, F, C, at(x), C, 0, at(w), F, 0, at(out), F, SET, at(b), scratch());
+      const turned = layout === 'in-out' ? 0 : 1;
+      asm.matmul(
+        n,
+        F,
+        C,
+        at(x),
+        C,
+        0,
+        at(w),
+        w.shape[1],
+        turned,
+        at(out),
+        F,
+        SET,
+        b === null ? 0 : at(b),
+        scratch(),
+      );
       return out;
     },
-    linearGrad(dy, x, w) {
-      const [n, C, F] = [x.shape[0], x.shape[1], w.shape[1]];
-      const [dx, dw, db] = [empty<Tensor2D>(x.shape), empty<Tensor2D>(w.shape), empty<Tensor1D>([F])];
-      asm.matmul(n, C, F, at(dy), F, 0, at(w), F, 1, at(dx), C, SET, 0, scratch()); // dy·wᵀ
-      asm.matmul(C, F, n, at(x), C, 1, at(dy), F, 0, at(dw), F, SET, 0, scratch()); // xᵀ·dy
+    linearGrad(dy, x, w, { layout, bias }) {
+      const [[n, C], F] = [x.shape, dy.shape[1]];
+      const [dx, dw] = [empty<Tensor2D>(x.shape), empty<Tensor2D>(w.shape)];
+      if (layout === 'in-out') {
+        asm.matmul(n, C, F, at(dy), F, 0, at(w), F, 1, at(dx), C, SET, 0, scratch()); // dy·wᵀ
+        asm.matmul(C, F, n, at(x), C, 1, at(dy), F, 0, at(dw), F, SET, 0, scratch()); // xᵀ·dy
+      } else {
+        asm.matmul(n, C, F, at(dy), F, 0, at(w), C, 0, at(dx), C, SET, 0, scratch()); // dy·w
+        asm.matmul(F, C, n, at(dy), F, 1, at(x), C, 0, at(dw), C, SET, 0, scratch()); // dyᵀ·x
+      }
+      if (!bias) return [dx, dw, null];
+      const db = empty<Tensor1D>([F]);
       asm.sumRows(at(dy), n, F, at(db));
       return [dx, dw, db];
     },
@@ -152,54 +175,38 @@ function dense(
   };
 }
 
-function attentions(
-  at: At,
-  asm: Exports,
-  scratch: Scratch,
-): Pick<Kernels, 'attention' | 'attentionGrad' | 'attentionCached'> {
+function attentions(at: At, asm: Exports, scratch: Scratch): Pick<Kernels, 'attention' | 'attentionGrad'> {
   return {
-    attention(qkv, { time, heads }) {
-      const [n, C] = [qkv.shape[0], qkv.shape[1] / 3];
+    attention(q, k, v, shape) {
+      if (!isPlain(shape)) return genericKernels.attention(q, k, v, shape);
+      const { time, heads } = shape;
+      const [n, C] = q.shape;
       const [out, logSum] = [empty<Tensor2D>([n, C]), empty<Tensor1D>([n * heads])];
+      const qkv = tf.concat([q, k, v], 1); // [n,3C]
       const own = scratch(asm.attentionScratchBytes(time));
       asm.attention(at(qkv), n / time, time, heads, C, at(out), at(logSum), own);
+      qkv.dispose();
       return [out, logSum];
     },
-    attentionGrad(dout, { qkv, out, logSum }, { time, heads }) {
+    attentionGrad(dout, { q, k, v, out, logSum }, shape) {
+      if (!isPlain(shape)) return genericKernels.attentionGrad(dout, { q, k, v, out, logSum }, shape);
+      const { time, heads } = shape;
       const [n, C] = out.shape;
+      const qkv = tf.concat([q, k, v], 1); // [n,3C]
       const dqkv = empty<Tensor2D>(qkv.shape);
       const own = scratch(asm.attentionScratchBytes(time));
       asm.attentionGrad(at(dout), at(qkv), at(out), at(logSum), n / time, time, heads, C, at(dqkv), own);
-      return dqkv;
-    },
-    attentionCached(qkv, cache, { past, heads }) {
-      const [t, C] = [qkv.shape[0], qkv.shape[1] / 3];
-      const out = empty<Tensor2D>([t, C]);
-      const own = scratch(asm.attentionScratchBytes(past + t));
-      asm.attentionCached(at(qkv), at(cache), past, t, heads, C, at(out), own);
-      return [out, cache];
+      const parts = tf.split(dqkv, 3, 1) as [Tensor2D, Tensor2D, Tensor2D];
+      tf.dispose([qkv, dqkv]);
+      return parts;
     },
   };
 }
 
-function ends(
-  at: At,
-  asm: Exports,
-  scratch: Scratch,
-): Pick<Kernels, 'embed' | 'embedGrad' | 'headLosses' | 'headMeanLoss'> {
+const isPlain = ({ heads, kvHeads, window }: Heads) => heads === kvHeads && window === null;
+
+function ends(at: At, asm: Exports, scratch: Scratch): Pick<Kernels, 'headLosses' | 'headMeanLoss'> {
   return {
-    embed(ids, { tokens, positions }, { time, start }) {
-      const [n, C] = [ids.shape[0], tokens.shape[1]];
-      const out = empty<Tensor2D>([n, C]);
-      asm.embed(at(ids), at(tokens), at(positions), n, time, start, C, at(out));
-      return out;
-    },
-    embedGrad(dy, ids, { tokens, positions, time }) {
-      const [[n, C], V, T] = [dy.shape, tokens.shape[0], positions.shape[0]];
-      const [dTokens, dPositions] = [empty<Tensor2D>(tokens.shape), empty<Tensor2D>(positions.shape)];
-      asm.embedGrad(at(dy), at(ids), n, time, C, V, T, at(dTokens), at(dPositions));
-      return [dTokens, dPositions];
-    },
     headLosses(h, head, labels) {
       const [[n, C], V] = [h.shape, head.shape[0]];
       const losses = empty<Tensor1D>([n]);

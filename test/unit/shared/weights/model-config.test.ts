@@ -31,6 +31,7 @@ describe('parseModelConfig', () => {
       context: 1024,
       vocabulary: 50257,
       normEpsilon: 1e-5,
+      tiedHead: true,
     });
     // 124,439,808: the published size of GPT-2 small.
     assert.equal(parameterCount(config), 124_439_808);
@@ -62,7 +63,6 @@ describe('parseModelConfig', () => {
     ['an inner width of 0', { ...GPT2, n_inner: 0 }],
     ['a negative epsilon', { ...GPT2, layer_norm_epsilon: -1e-5 }],
     ['an epsilon that is a text', { ...GPT2, layer_norm_epsilon: '1e-5' }],
-    ['a head of its own', { ...GPT2, tie_word_embeddings: false }],
     ['attention scaled by layer', { ...GPT2, scale_attn_by_inverse_layer_idx: true }],
     ['attention not scaled', { ...GPT2, scale_attn_weights: false }],
     ['values inherited, not its own', Object.create(GPT2)],

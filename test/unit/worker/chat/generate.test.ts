@@ -5,7 +5,9 @@ import { plainLogits } from '#test/helpers/plain-gpt2.ts';
 import { onBackend, roughWeights, smallConfig } from '#test/helpers/tensors.ts';
 import { type GenerateOptions, generate } from '#worker/chat/generate.ts';
 import { startBackend } from '#worker/model/backend.ts';
-import { Model, toTensors } from '#worker/model/gpt2.ts';
+import { Model } from '#worker/model/model.ts';
+import { toTensors } from '#worker/model/tensors.ts';
+import { fromValues } from '#worker/model/weight-set.ts';
 
 const config = smallConfig();
 const weights = roughWeights(config, 3);
@@ -15,7 +17,7 @@ describe('generate', () => {
   let model: Model;
   before(async () => {
     await startBackend('wasm');
-    model = Model.load(config, weights);
+    model = await Model.load(config, fromValues(weights));
   });
   after(() => model.dispose());
 

@@ -5,7 +5,9 @@ import { plainLosses } from '#test/helpers/plain-gpt2.ts';
 import { assertClose, onBackend, randomIds, roughWeights, smallConfig } from '#test/helpers/tensors.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
 import { startBackend } from '#worker/model/backend.ts';
-import { Model, toTensors } from '#worker/model/gpt2.ts';
+import { Model } from '#worker/model/model.ts';
+import { toTensors } from '#worker/model/tensors.ts';
+import { fromValues } from '#worker/model/weight-set.ts';
 
 const config = smallConfig();
 const weights = roughWeights(config, 1);
@@ -18,7 +20,7 @@ describe('windowLosses', () => {
   let model: Model;
   before(async () => {
     await startBackend('wasm');
-    model = Model.load(config, weights);
+    model = await Model.load(config, fromValues(weights));
   });
   after(() => model.dispose());
 
@@ -56,10 +58,8 @@ describe('windowLosses', () => {
   it('gives NaN for weights that are not finite, and leaves no tensor behind', async () => {
     const tensors = tf.memory().numTensors;
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
-      const bad = Model.load(
-        config,
-        new Map([...weights, ['transformer.ln_f.bias', filled(config.width, value)]]),
-      );
+      const values = new Map([...weights, ['transformer.ln_f.bias', filled(config.width, value)] as const]);
+      const bad = await Model.load(config, fromValues(values));
       assert.ok((await windowLosses(bad, windows)).every(Number.isNaN));
       bad.dispose();
     }

@@ -4,7 +4,10 @@ import * as tf from '@tensorflow/tfjs';
 import { plainLogits, plainLossAndGradients, plainLosses } from '#test/helpers/plain-gpt2.ts';
 import { assertClose, onBackend, randomIds, roughWeights, smallConfig } from '#test/helpers/tensors.ts';
 import { startBackend } from '#worker/model/backend.ts';
-import { Model, meanLoss, tokenTensor, toTensors } from '#worker/model/gpt2.ts';
+import { Model } from '#worker/model/model.ts';
+import { meanLoss, networkOf } from '#worker/model/network.ts';
+import { tokenTensor, toTensors } from '#worker/model/tensors.ts';
+import { fromValues } from '#worker/model/weight-set.ts';
 
 const config = smallConfig();
 const weights = roughWeights(config, 1);
@@ -36,11 +39,11 @@ function ourGradients(): Result {
     const tensors = toTensors(config, weights);
     const names = [...tensors.keys()];
     const run = tf.valueAndGrads((...args: tf.Tensor[]) =>
-      meanLoss(
-        new Map(names.map((name, i) => [name, args[i]!])),
-        { ids: tokenTensor(batch.ids), labels: tokenTensor(batch.labels) },
-        { config, time },
-      ).asScalar(),
+      meanLoss(networkOf(config), (name) => args[names.indexOf(name)]!, {
+        ids: tokenTensor(batch.ids),
+        labels: tokenTensor(batch.labels),
+        time,
+      }).asScalar(),
     );
     const { value, grads } = run([...tensors.values()]);
     return {
@@ -61,7 +64,7 @@ describe('GPT-2', () => {
   before(() => startBackend('wasm'));
 
   it('has the losses of the plain network on the JavaScript backend', async () => {
-    const model = Model.load(config, weights);
+    const model = await Model.load(config, fromValues(weights));
     const losses = await model.losses(batch, time);
     const expected = await onBackend('cpu', () =>
       tf.tidy(() => plainLosses(config, toTensors(config, weights), batch).dataSync()),
@@ -82,32 +85,32 @@ describe('GPT-2', () => {
   }
 
   it('foretells the same next token from a cache as from the whole sequence', async () => {
-    const model = Model.load(config, weights);
-    const cache = model.newCache();
+    const model = await Model.load(config, fromValues(weights));
+    const sequence = model.newSequence();
     const ids = batch.ids.slice(0, 7);
-    await model.nextLogits(ids.subarray(0, 4), cache);
-    await model.nextLogits(ids.subarray(4, 6), cache);
-    const logits = await model.nextLogits(ids.subarray(6), cache);
-    assert.equal(cache.length, 7);
+    await model.next([{ sequence, ids: ids.subarray(0, 4) }]);
+    await model.next([{ sequence, ids: ids.subarray(4, 6) }]);
+    const [logits] = await model.next([{ sequence, ids: ids.subarray(6) }]);
+    assert.equal(sequence.length, 7);
     const expected = await onBackend('cpu', () =>
       tf.tidy(() => {
         const all = plainLogits(config, toTensors(config, weights), { ids, time: 7 });
         return tf.slice(all, [6, 0], [1, -1]).dataSync();
       }),
     );
-    assertClose(logits, expected, { what: 'logits' });
-    model.disposeCache(cache);
+    assertClose(logits!, expected, { what: 'logits' });
+    model.disposeSequence(sequence);
     model.dispose();
   });
 
   it('swaps some tensors and leaves no tensor behind', async () => {
     const before = tf.memory().numTensors;
-    const model = Model.load(config, weights);
+    const model = await Model.load(config, fromValues(weights));
     const first = await model.losses(batch, time);
     const name = 'transformer.h.1.mlp.c_fc.weight';
     const other = roughWeights(config, 2);
-    model.swap(new Map([[name, other.get(name)!]]));
-    const fresh = Model.load(config, new Map([...weights, [name, other.get(name)!]]));
+    await model.swap(fromValues(new Map([[name, other.get(name)!]])));
+    const fresh = await Model.load(config, fromValues(new Map([...weights, [name, other.get(name)!]])));
     const swapped = await model.losses(batch, time);
     assert.notDeepEqual(swapped, first);
     assert.deepEqual(swapped, await fresh.losses(batch, time));
@@ -120,24 +123,24 @@ describe('GPT-2', () => {
   it('WEIGHTS_NAMES, WEIGHTS_SHAPE: refuses other tensors and stays as it was', async () => {
     const code = (expected: string) => ({ code: expected });
     const without = new Map([...weights].slice(1));
-    assert.throws(() => Model.load(config, without), code('WEIGHTS_NAMES'));
+    await assert.rejects(Model.load(config, fromValues(without)), code('WEIGHTS_NAMES'));
     const extra = new Map([...weights, ['__proto__', new Float32Array(1)] as const]);
-    assert.throws(() => Model.load(config, extra), code('WEIGHTS_NAMES'));
-    const model = Model.load(config, weights);
+    await assert.rejects(Model.load(config, fromValues(extra)), code('WEIGHTS_NAMES'));
+    const model = await Model.load(config, fromValues(weights));
     const first = await model.losses(batch, time);
     const bad = new Map([
       ['transformer.ln_f.bias', new Float32Array(config.width)],
       ['transformer.ln_f.weight', new Float32Array(config.width + 1)],
     ]);
     const tensors = tf.memory().numTensors;
-    assert.throws(() => model.swap(bad), code('WEIGHTS_SHAPE'));
+    await assert.rejects(model.swap(fromValues(bad)), code('WEIGHTS_SHAPE'));
     assert.equal(tf.memory().numTensors, tensors);
     assert.deepEqual(await model.losses(batch, time), first);
     model.dispose();
   });
 
   it('BAD_REQUEST: refuses tokens outside the vocabulary and sequences over the context', async () => {
-    const model = Model.load(config, weights);
+    const model = await Model.load(config, fromValues(weights));
     for (const id of [-1, config.vocabulary, 0.5, Number.NaN]) {
       await assert.rejects(model.losses({ ids: [id], labels: [0] }, 1), { code: 'BAD_REQUEST' });
     }

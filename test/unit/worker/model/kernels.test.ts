@@ -5,15 +5,22 @@ import * as tf from '@tensorflow/tfjs';
 import { assertClose, onBackend, randomIds, randomValues } from '#test/helpers/tensors.ts';
 import { startBackend } from '#worker/model/backend.ts';
 import { genericKernels } from '#worker/model/kernels/generic.ts';
-import { activeKernels, type Kernels } from '#worker/model/kernels/kernels.ts';
+import { activeKernels, type CachedRows, type Kernels } from '#worker/model/kernels/kernels.ts';
+
+type Work = (kernels: Kernels) => Tensor | (Tensor | null)[];
 
 /** Values of every result of `work`, with the kernels and the memory of one backend. */
-function valuesOf(work: (kernels: Kernels) => Tensor | Tensor[], kernels: Kernels): Float32Array[] {
-  return tf.tidy(() => [work(kernels)].flat().map((x) => x.dataSync() as Float32Array));
+function valuesOf(work: Work, kernels: Kernels): Float32Array[] {
+  return tf.tidy(() =>
+    [work(kernels)]
+      .flat()
+      .filter((x) => x !== null)
+      .map((x) => x.dataSync() as Float32Array),
+  );
 }
 
 /** Our kernels on wasm against the generic ones on the plain JavaScript backend. */
-async function agree(what: string, work: (kernels: Kernels) => Tensor | Tensor[], tolerance = 1e-5) {
+async function agree(what: string, work: Work, tolerance = 1e-5) {
   assert.equal(tf.getBackend(), 'wasm');
   assert.notEqual(activeKernels(), genericKernels);
   const tensorsBefore = tf.memory().numTensors;
@@ -43,8 +50,15 @@ describe('wasm kernels', () => {
     [9, 300, 530],
   ] as const) {
     it(`linear and its gradient, ${n}×${C}·${C}×${F}`, async () => {
-      await agree('linear', (k) => k.linear(matrix(n, C, 1), matrix(C, F, 2), vector(F, 3)));
-      await agree('linearGrad', (k) => k.linearGrad(matrix(n, F, 4), matrix(n, C, 1), matrix(C, F, 2)));
+      for (const layout of ['in-out', 'out-in'] as const) {
+        const w = () => (layout === 'in-out' ? matrix(C, F, 2) : matrix(F, C, 2));
+        for (const bias of [true, false]) {
+          await agree('linear', (k) => k.linear(matrix(n, C, 1), w(), bias ? vector(F, 3) : null, layout));
+          await agree('linearGrad', (k) =>
+            k.linearGrad(matrix(n, F, 4), matrix(n, C, 1), w(), { layout, bias }),
+          );
+        }
+      }
       await agree('logits', (k) => k.logits(matrix(n, C, 1), matrix(F, C, 2)));
     });
   }
@@ -70,50 +84,115 @@ describe('wasm kernels', () => {
   });
 
   // 70 and 130 tokens: more than one block of 64 query rows.
-  for (const [B, time, heads, C] of [
-    [1, 1, 1, 4],
-    [3, 5, 2, 6],
-    [2, 70, 3, 18],
-    [1, 130, 1, 32],
+  for (const [B, time, heads, kvHeads, D, window] of [
+    [1, 1, 1, 1, 4, null],
+    [3, 5, 2, 2, 3, null],
+    [2, 70, 3, 3, 6, null],
+    [1, 130, 1, 1, 32, null],
+    [2, 70, 6, 2, 4, null],
+    [2, 9, 3, 1, 6, 4],
+    [1, 130, 4, 2, 8, 65],
   ] as const) {
-    it(`attention and its gradient, ${B} sequences of ${time}, ${heads} heads of ${C / heads}`, async () => {
-      const qkv = () => matrix(B * time, 3 * C, 11, 2);
-      await agree('attention', (k) => k.attention(qkv(), { time, heads }));
-      await agree('attentionGrad', (k) => {
-        const [out, logSum] = k.attention(qkv(), { time, heads });
-        return k.attentionGrad(matrix(B * time, C, 12), { qkv: qkv(), out, logSum }, { time, heads });
+    const shape = { time, heads, kvHeads, window };
+    it(`attention and its gradient, ${B} times ${JSON.stringify(shape)}`, async () => {
+      const input = () => ({
+        q: matrix(B * time, heads * D, 11, 2),
+        k: matrix(B * time, kvHeads * D, 32, 2),
+        v: matrix(B * time, kvHeads * D, 33, 2),
+      });
+      const run = (kernels: Kernels, { q, k, v } = input()) => kernels.attention(q, k, v, shape);
+      await agree('attention', (kernels) => run(kernels));
+      await agree('attentionGrad', (kernels) => {
+        const [out, logSum] = run(kernels);
+        return kernels.attentionGrad(matrix(B * time, heads * D, 12), { ...input(), out, logSum }, shape);
       });
     });
   }
 
-  it('attention over a cache equals attention over the whole sequence', async () => {
-    const [time, heads, C] = [9, 2, 12];
-    const parts = [4, 1, 3, 1];
-    const run = (k: Kernels) => {
-      const qkv = matrix(time, 3 * C, 13);
-      let cache: Tensor2D = tf.zeros([time, 2 * C]);
-      let past = 0;
-      const outs = parts.map((t) => {
-        const [out, next] = k.attentionCached(tf.slice(qkv, [past, 0], [t, -1]), cache, { past, heads });
-        cache = next;
-        past += t;
-        return out;
-      });
-      return [tf.concat(outs), cache];
+  it('attention over caches equals attention over the whole sequences', async () => {
+    const shape = { heads: 4, kvHeads: 2, window: 5 };
+    const [time, D] = [9, 6];
+    const input = () =>
+      [matrix(2 * time, 4 * D, 13), matrix(2 * time, 2 * D, 34), matrix(2 * time, 2 * D, 35)] as const;
+    // Two sequences that go on by turns or together; [rows of the one, rows of the other].
+    const turns = [
+      [4, 0],
+      [1, 3],
+      [3, 1],
+      [1, 5],
+    ] as const;
+    const run = (kernels: Kernels) => {
+      const all = input();
+      const caches = [0, 1].map(() => ({ keys: tf.zeros([2, 2 * D]), values: tf.zeros([2, 2 * D]) }));
+      const past = [0, 0];
+      const outs: Tensor2D[][] = [[], []];
+      for (const rows of turns) {
+        const going = [0, 1].filter((i) => rows[i]! > 0);
+        const part = (x: Tensor2D) =>
+          tf.concat(going.map((i) => tf.slice(x, [i * time + past[i]!, 0], [rows[i]!, -1])));
+        const [q, k, v] = all.map(part) as [Tensor2D, Tensor2D, Tensor2D];
+        const sequences = going.map((i) => ({ layer: caches[i]!, past: past[i]!, rows: rows[i]! }));
+        const out = kernels.attentionCached(q, k, v, sequences as CachedRows[], shape);
+        const pieces = tf.split(
+          out,
+          going.map((i) => rows[i]!),
+        );
+        for (const [j, i] of going.entries()) {
+          outs[i]!.push(pieces[j] as Tensor2D);
+          past[i]! += rows[i]!;
+        }
+      }
+      const kept = caches.map(({ keys, values }) =>
+        tf.slice(tf.concat([keys, values], 1), [0, 0], [time, -1]),
+      );
+      for (const { keys, values } of caches) tf.dispose([keys, values]);
+      return [tf.concat(outs.flat()), ...kept];
     };
     await agree('attentionCached', run);
     const whole = tf.tidy(() =>
       activeKernels()
-        .attention(matrix(time, 3 * C, 13), { time, heads })[0]
+        .attention(...input(), { time, ...shape })[0]
         .dataSync(),
     );
     assertClose(valuesOf(run, activeKernels())[0]!, whole, { what: 'cached against whole' });
   });
 
-  it('embedding and its gradient, with repeated tokens', async () => {
-    const tables = () => ({ tokens: matrix(5, 7, 14), positions: matrix(8, 7, 15) });
-    await agree('embed', (k) => k.embed(ids(12, 16, 5), tables(), { time: 6, start: 2 }));
-    await agree('embedGrad', (k) => k.embedGrad(matrix(12, 7, 17), ids(12, 16, 5), { ...tables(), time: 6 }));
+  it('swiglu and its gradient', async () => {
+    const input = () => [matrix(3, 101, 36, 12), matrix(3, 101, 37)] as const;
+    await agree('swiglu', (k) => k.swiglu(...input()));
+    await agree('swigluGrad', (k) => k.swigluGrad(matrix(3, 101, 38), ...input()));
+  });
+
+  it('RMS norm and its gradient', async () => {
+    for (const [n, C] of [
+      [1, 4],
+      [7, 19],
+      [33, 64],
+    ] as const) {
+      const input = () => ({ x: matrix(n, C, 7, 3), gain: vector(C, 8) });
+      await agree('rmsNorm', (k) => k.rmsNorm(input().x, input().gain, 1e-5));
+      await agree('rmsNormGrad', (k) => {
+        const [, inverseRms] = k.rmsNorm(input().x, input().gain, 1e-5);
+        return k.rmsNormGrad(matrix(n, C, 10), { ...input(), inverseRms });
+      });
+    }
+  });
+
+  it('rotary positions, and their inverse', async () => {
+    const [n, heads, D] = [7, 3, 10];
+    const turn = (k: Kernels, x: Tensor2D, inverse: boolean) => {
+      const angles = matrix(n, D / 2, 40, 30);
+      return k.rope(x, { cos: tf.cos(angles), sin: tf.sin(angles) }, { heads, inverse });
+    };
+    const x = () => matrix(n, heads * D, 41);
+    for (const inverse of [false, true]) await agree('rope', (k) => turn(k, x(), inverse));
+    const back = valuesOf((k) => turn(k, turn(k, x(), false), true), activeKernels())[0]!;
+    assertClose(back, valuesOf(x, activeKernels())[0]!, { what: 'there and back' });
+  });
+
+  it('rows of a table and their gradient, with repeated tokens', async () => {
+    await agree('gather', (k) => k.gather(matrix(5, 7, 14), ids(12, 16, 5)));
+    await agree('scatterAdd', (k) => k.scatterAdd(matrix(12, 7, 17), ids(12, 16, 5), 5));
   });
 
   it('cross-entropy under the head and its gradients', async () => {
@@ -184,14 +263,21 @@ describe('wasm kernels', () => {
       k.adamW(state, vector(11, 26), step);
       return [state.weight, state.moment1, state.moment2];
     });
-    await agree('sumOfSquares', (k) => tf.scalar(k.sumOfSquares([vector(3000, 27), matrix(3, 5, 28)])));
+  });
+
+  it('the sum of squares over tensors', async () => {
+    const tensors = [vector(3000, 27), matrix(3, 5, 28)];
+    const ours = await activeKernels().sumOfSquares(tensors);
+    const expected = await onBackend('cpu', () => genericKernels.sumOfSquares(tensors));
+    assertClose([ours], [expected], { what: 'sum of squares', tolerance: 1e-6 });
+    tf.dispose(tensors);
   });
 
   it('a row is summed in the same order whatever rows stand beside it', () => {
     const [x, w, b] = [matrix(70, 33, 29), matrix(33, 21, 30), vector(21, 31)];
-    const whole = activeKernels().linear(x, w, b).dataSync();
+    const whole = activeKernels().linear(x, w, b, 'in-out').dataSync();
     const part = activeKernels()
-      .linear(tf.slice(x, [5, 0], [2, -1]), w, b)
+      .linear(tf.slice(x, [5, 0], [2, -1]), w, b, 'in-out')
       .dataSync();
     assert.deepEqual(part, whole.slice(5 * 21, 7 * 21));
   });

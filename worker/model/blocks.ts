@@ -1,0 +1,155 @@
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import {
+  type AttentionShape,
+  activeKernels,
+  type Layout,
+  type Rotation,
+} from '#worker/model/kernels/kernels.ts';
+
+/*
+ * The building blocks of every family: each pairs a kernel with the kernel of its gradient, so that
+ * a network is written forwards only. n rows, C width, F out, H heads, K key/value heads, D values a head.
+ */
+
+type Gradients = (dy: Tensor, saved: Tensor[]) => Tensor[];
+type Save = (tensors: Tensor[]) => void;
+
+/** `tf.customGrad` with the types that its variadic callback loses. */
+function differentiable<T extends Tensor>(
+  inputs: Tensor[],
+  forward: (save: Save) => { value: T; gradFunc: Gradients },
+): T {
+  const withSave = (...args: unknown[]) => forward(args[args.length - 1] as Save);
+  return tf.customGrad(withSave as unknown as Parameters<typeof tf.customGrad<T>>[0])(...inputs);
+}
+
+/** x [n,C] · w + b [F] → [n,F]; w is [C,F] or [F,C] by its layout */
+export function linear(x: Tensor2D, w: Tensor2D, b: Tensor1D | null, layout: Layout): Tensor2D {
+  return differentiable([x, w, ...(b ? [b] : [])], (save) => {
+    save([x, w]);
+    return {
+      value: activeKernels().linear(x, w, b, layout),
+      gradFunc: (dy, [x, w]) => {
+        const how = { layout, bias: b !== null };
+        const [dx, dw, db] = activeKernels().linearGrad(dy as Tensor2D, x as Tensor2D, w as Tensor2D, how);
+        return db ? [dx, dw, db] : [dx, dw];
+      },
+    };
+  });
+}
+
+/** x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))), elementwise */
+export function gelu(x: Tensor2D): Tensor2D {
+  return differentiable([x], (save) => {
+    save([x]);
+    return {
+      value: activeKernels().gelu(x),
+      gradFunc: (dy, saved) => [activeKernels().geluGrad(dy as Tensor2D, saved[0] as Tensor2D)],
+    };
+  });
+}
+
+/** gate·σ(gate)·up, elementwise (Shazeer 2020) */
+export function swiglu(gate: Tensor2D, up: Tensor2D): Tensor2D {
+  return differentiable([gate, up], (save) => {
+    save([gate, up]);
+    return {
+      value: activeKernels().swiglu(gate, up),
+      gradFunc: (dy, saved) => {
+        const [gate, up] = saved as [Tensor2D, Tensor2D];
+        return activeKernels().swigluGrad(dy as Tensor2D, gate, up);
+      },
+    };
+  });
+}
+
+/** Each row of x [n,C] to mean 0 and variance 1, times gain [C] plus bias [C] */
+export function layerNorm(
+  x: Tensor2D,
+  affine: { gain: Tensor1D; bias: Tensor1D },
+  epsilon: number,
+): Tensor2D {
+  const { gain, bias } = affine;
+  return differentiable([x, gain, bias], (save) => {
+    const [value, ...moments] = activeKernels().layerNorm(x, gain, bias, epsilon);
+    save([x, gain, ...moments]);
+    return {
+      value,
+      gradFunc: (dy, saved) => {
+        const [x, gain, mean, inverseSd] = saved as [Tensor2D, Tensor1D, Tensor1D, Tensor1D];
+        return activeKernels().layerNormGrad(dy as Tensor2D, { x, gain, mean, inverseSd });
+      },
+    };
+  });
+}
+
+/** Each row of x [n,C] to a mean square of 1, times gain [C] (Zhang & Sennrich 2019) */
+export function rmsNorm(x: Tensor2D, gain: Tensor1D, epsilon: number): Tensor2D {
+  return differentiable([x, gain], (save) => {
+    const [value, inverseRms] = activeKernels().rmsNorm(x, gain, epsilon);
+    save([x, gain, inverseRms]);
+    return {
+      value,
+      gradFunc: (dy, saved) => {
+        const [x, gain, inverseRms] = saved as [Tensor2D, Tensor1D, Tensor1D];
+        return activeKernels().rmsNormGrad(dy as Tensor2D, { x, gain, inverseRms });
+      },
+    };
+  });
+}
+
+/** x [n,H·D] with each head turned by the angles of its row's position. Angles are constants. */
+export function rope(x: Tensor2D, rotation: Rotation, heads: number): Tensor2D {
+  return differentiable([x], (save) => {
+    const { cos, sin } = rotation;
+    save([cos, sin]);
+    return {
+      value: activeKernels().rope(x, rotation, { heads, inverse: false }),
+      gradFunc: (dy, saved) => {
+        const [cos, sin] = saved as [Tensor2D, Tensor2D];
+        return [activeKernels().rope(dy as Tensor2D, { cos, sin }, { heads, inverse: true })];
+      },
+    };
+  });
+}
+
+/** Causal attention of q [n,H·D] to k and v [n,K·D] → [n,H·D], in sequences of `time` rows */
+export function attention(q: Tensor2D, k: Tensor2D, v: Tensor2D, shape: AttentionShape): Tensor2D {
+  return differentiable([q, k, v], (save) => {
+    const [value, logSum] = activeKernels().attention(q, k, v, shape);
+    save([q, k, v, value, logSum]);
+    return {
+      value,
+      gradFunc: (dy, saved) => {
+        const [q, k, v, out, logSum] = saved as [Tensor2D, Tensor2D, Tensor2D, Tensor2D, Tensor1D];
+        return activeKernels().attentionGrad(dy as Tensor2D, { q, k, v, out, logSum }, shape);
+      },
+    };
+  });
+}
+
+/** Rows ids [n] of table [V,C] → [n,C] */
+export function gather(table: Tensor2D, ids: Tensor1D): Tensor2D {
+  return differentiable([table], (save) => {
+    const rows = table.shape[0];
+    save([ids]);
+    return {
+      value: activeKernels().gather(table, ids),
+      gradFunc: (dy, saved) => [activeKernels().scatterAdd(dy as Tensor2D, saved[0] as Tensor1D, rows)],
+    };
+  });
+}
+
+/**
+ * Mean cross-entropy in nats of the logits h [n,C] · head [V,C]ᵀ against labels [n], as [1].
+ * The gradients are made on the way forwards, where the logits of a few rows are at hand: all of them
+ * together never exist.
+ */
+export function headMeanLoss(h: Tensor2D, head: Tensor2D, labels: Tensor1D): Tensor1D {
+  return differentiable([h, head], (save) => {
+    const [value, dh, dhead] = activeKernels().headMeanLoss(h, head, labels);
+    save([dh, dhead]);
+    return { value, gradFunc: (dy, saved) => saved.map((gradient) => tf.mul(gradient, dy)) };
+  });
+}
