@@ -1,4 +1,5 @@
-// Compiles the kernels in assembly/ to kernels.wasm beside this file. Does nothing where that file was made
+// Compiles the kernels in assembly/ to two files beside this one: kernels.wasm for every processor with SIMD, and
+// kernels-fused.wasm, which multiplies and adds in one instruction (relaxed SIMD). Does nothing where a file was made
 // from the same sources by the same compiler: their hash is kept in the file, as its last section.
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,14 +9,27 @@ import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const sources = join(here, 'assembly');
-const target = join(here, 'kernels.wasm');
-const flags = ['-O3', '--enable', 'simd', '--importMemory', '--runtime', 'stub', '--noAssert'];
+const common = ['-O3', '--enable', 'simd', '--importMemory', '--runtime', 'stub', '--noAssert'];
+const builds = [
+  { file: 'kernels.wasm', flags: common },
+  { file: 'kernels-fused.wasm', flags: [...common, '--enable', 'relaxed-simd'] },
+];
 const SECTION = 'aiblock.source';
 
 /** Builds where needed; returns true if it compiled. Throws with the compiler's messages. */
 export async function buildKernels() {
-  const hash = sourceHash();
-  if (existsSync(target) && readFileSync(target).subarray(-hash.length).equals(hash)) return false;
+  let compiled = false;
+  for (const { file, flags } of builds) {
+    const hash = sourceHash(flags);
+    const target = join(here, file);
+    if (existsSync(target) && readFileSync(target).subarray(-hash.length).equals(hash)) continue;
+    await compile(target, flags, hash);
+    compiled = true;
+  }
+  return compiled;
+}
+
+async function compile(target, flags, hash) {
   const { default: asc } = await import('assemblyscript/asc');
   const draft = `${target}.${process.pid}.tmp`;
   const args = [join(sources, 'index.ts'), ...flags, '--use', 'abort=', '--outFile', draft];
@@ -25,10 +39,9 @@ export async function buildKernels() {
   writeFileSync(draft, wasm);
   rmSync(target, { force: true });
   renameSync(draft, target);
-  return true;
 }
 
-function sourceHash() {
+function sourceHash(flags) {
   const hash = createHash('sha256');
   hash.update(createRequire(import.meta.url)('assemblyscript/package.json').version);
   hash.update(flags.join(' '));

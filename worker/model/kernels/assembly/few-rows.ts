@@ -33,7 +33,7 @@ function rowsToFetch(width: i32, stride: i32): i32 {
  * Reads one value of each cache line. A plain run through memory is as fast as memory is; the products that
  * follow, which go through several rows at once, are half as fast on what is not in a cache (measured).
  */
-function fetch(from: usize, bytes: usize): void {
+export function fetch(from: usize, bytes: usize): void {
   let seen = f32x4.splat(0);
   const end = from + (bytes & ~255);
   for (; from < end; from += 256) {

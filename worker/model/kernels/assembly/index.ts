@@ -4,9 +4,11 @@
  */
 export { adamW } from './adamw';
 export { attention, attentionCached, attentionGrad, attentionScratchBytes } from './attention';
-export { embed, embedGrad } from './embedding';
-export { headLosses, headMeanLoss, headScratchBytes } from './head';
+export { gather, scatterAdd } from './embedding';
+export { gradScratchBytes, headLosses, headMeanLoss, lossScratchBytes } from './head';
 export { scratchBytes } from './layout';
 export { matmul } from './matmul';
-export { layerNorm, layerNormGrad, sumOfSquares } from './norm';
-export { gelu, geluGrad, sumRows } from './pointwise';
+export { norm, normGrad, sumOfSquares } from './norm';
+export { copy, gelu, geluGrad, sumRows } from './pointwise';
+export { rope } from './rope';
+export { swiglu, swigluGrad } from './swiglu';

@@ -1,39 +1,45 @@
 import { dot } from './few-rows';
 import { at, sumLanes } from './layout';
+import { sumRows } from './pointwise';
 
-/** Rows of x [rows,C] to mean 0 and variance 1, times gain plus bias; mean and 1/sd [rows] are kept. */
-export function layerNorm(
+/*
+ * Layer norm (Ba et al. 2016): rows of x [rows,C] to mean 0 and variance 1, times gain plus bias [C]. RMS norm (Zhang &
+ * Sennrich 2019) is the same without the mean and the bias: the addresses `means`, `bias` and `dbias` are 0 then.
+ */
+
+/** out [rows,C]; means and 1/sd [rows] are kept for the gradient. */
+export function norm(
   x: usize, gain: usize, bias: usize, rows: i32, C: i32, epsilon: f32,
   out: usize, means: usize, inverseSds: usize,
 ): void {
   for (let row = 0; row < rows; row++) {
     const from = at(x, row * C);
-    const mean = sum(from, C) / <f32>C;
+    const mean: f32 = means ? sum(from, C) / <f32>C : 0;
     const inverseSd: f32 = 1 / sqrt<f32>(squares(from, mean, C) / <f32>C + epsilon);
-    store<f32>(at(means, row), mean);
+    if (means) store<f32>(at(means, row), mean);
     store<f32>(at(inverseSds, row), inverseSd);
     normRow(from, gain, bias, mean, inverseSd, C, at(out, row * C));
   }
 }
 
 /** dx [rows,C], dgain [C] and dbias [C] from dy [rows,C]. */
-export function layerNormGrad(
+export function normGrad(
   dy: usize, x: usize, gain: usize, means: usize, inverseSds: usize, rows: i32, C: i32,
   dx: usize, dgain: usize, dbias: usize,
 ): void {
   memory.fill(dgain, 0, (<usize>C) << 2);
-  memory.fill(dbias, 0, (<usize>C) << 2);
+  if (dbias) sumRows(dy, rows, C, dbias);
   for (let row = 0; row < rows; row++) {
-    const mean = load<f32>(at(means, row));
+    const mean: f32 = means ? load<f32>(at(means, row)) : 0;
     const inverseSd = load<f32>(at(inverseSds, row));
-    gradRow(at(dy, row * C), at(x, row * C), gain, mean, inverseSd, C, at(dx, row * C), dgain, dbias);
+    gradRow(at(dy, row * C), at(x, row * C), gain, mean, inverseSd, C, at(dx, row * C), dgain, means != 0);
   }
 }
 
-/** With z the normalised row and dz = dy·gain: dx = (dz − mean(dz) − z·mean(dz·z)) / sd. */
+/** With z the normalised row and dz = dy·gain: dx = (dz − mean(dz) − z·mean(dz·z)) / sd; not centred without mean(dz). */
 function gradRow(
   dy: usize, x: usize, gain: usize, mean: f32, inverseSd: f32, C: i32,
-  dx: usize, dgain: usize, dbias: usize,
+  dx: usize, dgain: usize, centred: bool,
 ): void {
   const m = f32x4.splat(mean);
   const s = f32x4.splat(inverseSd);
@@ -45,7 +51,6 @@ function gradRow(
     const z = f32x4.mul(f32x4.sub(v128.load(at(x, j)), m), s);
     const dz = f32x4.mul(d, v128.load(at(gain, j)));
     v128.store(at(dgain, j), f32x4.add(v128.load(at(dgain, j)), f32x4.mul(d, z)));
-    v128.store(at(dbias, j), f32x4.add(v128.load(at(dbias, j)), d));
     lanes = f32x4.add(lanes, dz);
     lanesZ = f32x4.add(lanesZ, f32x4.mul(dz, z));
   }
@@ -56,11 +61,10 @@ function gradRow(
     const z = (load<f32>(at(x, j)) - mean) * inverseSd;
     const dz = d * load<f32>(at(gain, j));
     store<f32>(at(dgain, j), load<f32>(at(dgain, j)) + d * z);
-    store<f32>(at(dbias, j), load<f32>(at(dbias, j)) + d);
     total += dz;
     totalZ += dz * z;
   }
-  gradOut(dy, x, gain, mean, inverseSd, C, dx, total / <f32>C, totalZ / <f32>C);
+  gradOut(dy, x, gain, mean, inverseSd, C, dx, centred ? total / <f32>C : 0, totalZ / <f32>C);
 }
 
 function gradOut(
@@ -90,11 +94,12 @@ function normRow(x: usize, gain: usize, bias: usize, mean: f32, inverseSd: f32, 
   let j = 0;
   for (; j + 4 <= C; j += 4) {
     const z = f32x4.mul(f32x4.sub(v128.load(at(x, j)), m), s);
-    v128.store(at(out, j), f32x4.add(f32x4.mul(z, v128.load(at(gain, j))), v128.load(at(bias, j))));
+    const scaled = f32x4.mul(z, v128.load(at(gain, j)));
+    v128.store(at(out, j), bias ? f32x4.add(scaled, v128.load(at(bias, j))) : scaled);
   }
   for (; j < C; j++) {
     const z = (load<f32>(at(x, j)) - mean) * inverseSd;
-    store<f32>(at(out, j), z * load<f32>(at(gain, j)) + load<f32>(at(bias, j)));
+    store<f32>(at(out, j), z * load<f32>(at(gain, j)) + (bias ? load<f32>(at(bias, j)) : 0));
   }
 }
 

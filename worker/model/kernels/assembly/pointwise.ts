@@ -1,5 +1,5 @@
 import { exp1, exp4 } from './elementary';
-import { at } from './layout';
+import { at, sumLanes } from './layout';
 
 /** 2·√(2/π) and the cubic's factor: gelu(x) = x·σ(A·(x + B·x³)), the tanh form (Hendrycks & Gimpel 2016). */
 const A: f32 = 1.5957691216057308;
@@ -76,11 +76,22 @@ export function expRow(x: usize, count: i32, scale: f32, shift: f32): f32 {
     store<f32>(at(x, i), e);
     sum += e;
   }
-  return (
-    sum +
-    (f32x4.extract_lane(lanes, 0) + f32x4.extract_lane(lanes, 1)) +
-    (f32x4.extract_lane(lanes, 2) + f32x4.extract_lane(lanes, 3))
-  );
+  return sum + sumLanes(lanes);
+}
+
+/** Σ e^(x − shift) over count values, in float32 lanes. */
+export function expSum(x: usize, count: i32, shift: f32): f32 {
+  const t = f32x4.splat(shift);
+  let even = f32x4.splat(0);
+  let odd = f32x4.splat(0);
+  let i = 0;
+  for (; i + 8 <= count; i += 8) {
+    even = f32x4.add(even, exp4(f32x4.sub(v128.load(at(x, i)), t)));
+    odd = f32x4.add(odd, exp4(f32x4.sub(v128.load(at(x, i), 16), t)));
+  }
+  let sum: f32 = sumLanes(f32x4.add(even, odd));
+  for (; i < count; i++) sum += exp1(load<f32>(at(x, i)) - shift);
+  return sum;
 }
 
 /** The largest of count values; NaN is passed over (what uses the peak meets it again in the values). */
@@ -98,4 +109,8 @@ export function scaleRow(x: usize, count: i32, factor: f32): void {
   let i = 0;
   for (; i + 4 <= count; i += 4) v128.store(at(x, i), f32x4.mul(v128.load(at(x, i)), f));
   for (; i < count; i++) store<f32>(at(x, i), load<f32>(at(x, i)) * factor);
+}
+
+export function copy(from: usize, to: usize, count: i32): void {
+  memory.copy(to, from, (<usize>count) << 2);
 }
