@@ -1,16 +1,17 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { ChatStage } from '#coordinator/chat/chat.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
-import type { PoolApi } from '#coordinator/http/pool-api.ts';
+import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
+import type { UploadState } from '#coordinator/submission/intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
 import { entryView, proofView, submissionView } from '#coordinator/views.ts';
 import { blockView } from '#shared/api/block-view.ts';
-import type { LossPoint, ModelView, Overview, Readiness } from '#shared/api/schemas.ts';
+import type { LossPoint, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
@@ -80,7 +81,7 @@ export function poolApi(parts: ApiParts): PoolApi {
     metrics: () => parts.metrics.scrape(),
     ...(live
       ? {
-          submit: submitter(live.pipeline, view),
+          uploads: uploadApi(live.pipeline, view),
           chat: chatter(live.chat, parts.metrics),
           transferProof: async (digest) => {
             const proof = await live.transfers.proof(digest);
@@ -95,13 +96,34 @@ export function poolApi(parts: ApiParts): PoolApi {
   };
 }
 
-function submitter(
+function uploadApi(
   pipeline: Pipeline,
   view: (record: Parameters<typeof submissionView>[0]) => ReturnType<typeof submissionView>,
-): NonNullable<PoolApi['submit']> {
-  return async (upload) => {
-    const { record, isNew } = await pipeline.submit(upload);
-    return { view: view(record), isNew };
+): UploadApi {
+  const uploadView = ({ id, bytes, received, expiresAt, record }: UploadState): UploadView => ({
+    id: toHex(id),
+    bytes,
+    received,
+    expires_at: expiresAt,
+    ...(record && { submission: view(record) }),
+  });
+  return {
+    receive: async (upload, single) => {
+      const { record, isNew } = await pipeline.submit(upload, single);
+      return { view: view(record), isNew };
+    },
+    begin: async (upload) => {
+      const { state, isNew } = await pipeline.uploads.begin(upload);
+      return { view: uploadView(state), isNew };
+    },
+    state: async (id) => {
+      const state = await pipeline.uploads.state(id);
+      return state && uploadView(state);
+    },
+    append: async (id, offset, upload) => {
+      const { isNew, ...state } = await pipeline.append(id, offset, upload);
+      return { view: uploadView(state), isNew };
+    },
   };
 }
 

@@ -119,7 +119,7 @@ async function serveReadOnly(state: State, closers: Closers): Promise<string> {
   const metrics = createMetrics(metricSources(state), { version: SOFTWARE_VERSION });
   const readiness = readinessOf({ store: async () => `height ${chain.height('B')}` });
   const api = poolApi({ chain, ledger, submissions, metrics, readiness });
-  const app = createApp(api, observer(metrics, log), { page: [], maxUploadBytes: 0 });
+  const app = createApp(api, observer(metrics, log), { ...options.http, page: [] });
   return listen(createServer(app), options, closers);
 }
 
@@ -177,7 +177,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   closers.push(() => transfers.close());
   const pipeline = new Pipeline(
     {
-      intake: new Intake(options.intake, { chain, submissions, spool }),
+      intake: new Intake(options.intake, { chain, submissions, spool, now: Date.now }),
       evaluation,
       mining: new MiningStage({ chain, salts, board, now: Date.now }),
       commit: new CommitStage({
@@ -249,8 +249,8 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   });
   const http = createServer(
     createApp(api, observer(metrics, log), {
+      ...options.http,
       page: webPage(PAGE_DIR),
-      maxUploadBytes: options.maxUploadBytes,
     }),
   );
   const endpoints: Endpoint[] = [

@@ -1,5 +1,6 @@
 import { CHAT_DEFAULTS, type ChatOptions } from '#coordinator/chat/chat.ts';
 import { EVALUATION_DEFAULTS, type EvaluationOptions } from '#coordinator/evaluation/evaluation.ts';
+import { HTTP_DEFAULTS, type HttpOptions } from '#coordinator/http/app.ts';
 import { INTAKE_DEFAULTS, type IntakeOptions } from '#coordinator/submission/intake.ts';
 import type { Environment } from '#shared/env.ts';
 
@@ -14,14 +15,13 @@ export interface CoordinatorOptions {
   readonly readOnly: boolean;
   /** Make the development network where the folder holds no chain. */
   readonly initDev: boolean;
-  readonly maxUploadBytes: number;
+  readonly http: Omit<HttpOptions, 'page'>;
   readonly lockMs: number;
   readonly intake: IntakeOptions;
   readonly evaluation: EvaluationOptions;
   readonly chat: ChatOptions;
 }
 
-const DEFAULT_MAX_UPLOAD_BYTES = 16 * 1024 ** 3;
 /** After a coordinator's death its jobs are free again this much later. */
 const DEFAULT_LOCK_MS = 10_000;
 
@@ -38,7 +38,7 @@ export function coordinatorOptions(
     workerToken: environment.workerToken,
     readOnly: false,
     initDev: false,
-    maxUploadBytes: DEFAULT_MAX_UPLOAD_BYTES,
+    http: { ...HTTP_DEFAULTS, trustProxy: environment.trustProxy },
     lockMs: DEFAULT_LOCK_MS,
     intake: INTAKE_DEFAULTS,
     evaluation: EVALUATION_DEFAULTS,

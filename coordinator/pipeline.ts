@@ -63,6 +63,7 @@ export class Pipeline {
 
   /** Takes up what was pending when the coordinator last stopped, however it stopped. */
   async start(): Promise<void> {
+    await this.#stages.intake.start();
     for (const record of this.#state.submissions.pending()) await this.#resume(record);
     this.#stages.evaluation.start();
     if (this.#state.chain.measuredHeight !== this.#state.chain.height('B'))
@@ -73,16 +74,29 @@ export class Pipeline {
   /** Stops between two blocks; what is mined so far is mined again at the next start. */
   async close(): Promise<void> {
     this.#closing.abort(new PoolError('UNAVAILABLE', 'the coordinator stops'));
+    await this.#stages.intake.close();
     clearTimeout(this.#retry);
     await this.#mining;
     await this.#stages.evaluation.close();
   }
 
   /** Receives an upload; when this resolves, it is durable and on its way. */
-  async submit(upload: Upload): Promise<{ record: SubmissionRecord; isNew: boolean }> {
-    const received = await this.#stages.intake.receive(upload);
+  async submit(upload: Upload, single: boolean): Promise<{ record: SubmissionRecord; isNew: boolean }> {
+    const received = await this.#stages.intake.receive(upload, single);
     if (received.isNew) await this.#stages.evaluation.enqueue(received.record);
     return received;
+  }
+
+  /** What there is to know of uploads by parts. */
+  get uploads(): Pick<Intake, 'begin' | 'state'> {
+    return this.#stages.intake;
+  }
+
+  /** A part of an upload; with the last one it is on its way. */
+  async append(...part: Parameters<Intake['append']>): ReturnType<Intake['append']> {
+    const state = await this.#stages.intake.append(...part);
+    if (state.isNew && state.record) await this.#stages.evaluation.enqueue(state.record);
+    return state;
   }
 
   /** To be called when a submission passed the gate, and when the head moved. */

@@ -8,10 +8,11 @@ import express, {
 } from 'express';
 import helmet from 'helmet';
 import { addAccounts } from '#coordinator/http/accounts.ts';
+import { limitWrites, trustProxy, type WriteLimits } from '#coordinator/http/limit-writes.ts';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { parseRange } from '#coordinator/http/range.ts';
-import { uploadHandler } from '#coordinator/http/upload.ts';
+import { addUploads, type UploadLimits } from '#coordinator/http/uploads.ts';
 import {
   blocksQuerySchema,
   type ChatResponse,
@@ -30,11 +31,19 @@ export interface HttpObserver {
   onFault(error: unknown, request: { method: string; path: string }): void;
 }
 
-export interface HttpOptions {
+export interface HttpOptions extends UploadLimits, WriteLimits {
   readonly page: readonly RequestHandler[];
-  /** Largest upload, bytes. */
-  readonly maxUploadBytes: number;
+  /** Proxies in front, as Express takes it: their number, or their addresses; none where it is left out. */
+  readonly trustProxy?: string | undefined;
 }
+
+/** Many miners may stand behind one address; what a program of one can send in a second is far more. */
+export const HTTP_DEFAULTS = {
+  maxUploadBytes: 16 * 1024 ** 3,
+  maxUploadsPerAddress: 16,
+  writesAtOnce: 600,
+  writesPerSecond: 20,
+} as const;
 
 const MAX_JSON_BYTES = 100_000;
 const MAX_RAW_BLOCKS = 500;
@@ -46,7 +55,8 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   const app = express();
   app.disable('x-powered-by');
   app.set('query parser', 'simple');
-  app.use(observe(observer), secure());
+  if (options.trustProxy !== undefined) trustProxy(app, options.trustProxy);
+  app.use(observe(observer), secure(), limitWrites(options));
   app.get('/healthz', (_request, response) => void response.json({ ok: true }));
   app.get('/readyz', async (_request, response) => {
     const readiness = await api.readiness();
@@ -59,7 +69,8 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   addReading(app, api);
   addAccounts(app, api, requireJson);
   addPayload(app, api);
-  addWriting(app, api, options);
+  addUploads(app, api, options);
+  addWriting(app, api);
   refuseOtherMethods(app);
   if (options.page.length > 0) app.use(...options.page);
   app.use((request: Request) => {
@@ -126,12 +137,8 @@ function addPayload(app: Express, api: PoolApi): void {
   });
 }
 
-function addWriting(app: Express, api: PoolApi, { maxUploadBytes }: HttpOptions): void {
-  const { submit, chat } = api;
-  if (submit) {
-    app.post('/upload_parameters', uploadHandler(submit, { single: false, maxUploadBytes }));
-    app.post('/mine', uploadHandler(submit, { single: true, maxUploadBytes }));
-  }
+function addWriting(app: Express, api: PoolApi): void {
+  const { chat } = api;
   if (chat)
     app.post('/chat', requireJson, express.json({ limit: MAX_JSON_BYTES }), async (request, response) => {
       const body = parse(chatRequestSchema, request.body, 'body');
@@ -222,8 +229,10 @@ function errorHandler(observer: HttpObserver): ErrorRequestHandler {
     if (error.status >= 500 && error.code === 'INTERNAL')
       observer.onFault(raw, { method: request.method, path: request.path });
     if (response.headersSent) return void response.destroy();
-    if (error.status === 503 || error.status === 429)
-      response.set('retry-after', String(RETRY_AFTER_SECONDS));
+    if (error.status === 503 || error.status === 429) {
+      const { retry_after_seconds = RETRY_AFTER_SECONDS } = error.details;
+      response.set('retry-after', String(retry_after_seconds));
+    }
     response.status(error.status).json({ error: error.toObject() });
   };
 }

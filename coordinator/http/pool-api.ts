@@ -1,4 +1,5 @@
 import type { ChatEnd } from '#coordinator/chat/chat.ts';
+import type { Upload } from '#coordinator/submission/intake.ts';
 import type {
   AccountView,
   BlockView,
@@ -10,6 +11,7 @@ import type {
   SubmissionView,
   TransferProofView,
   TransferView,
+  UploadView,
 } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import type { SubmissionState } from '#shared/lifecycle.ts';
@@ -20,6 +22,21 @@ export interface PayloadRead {
   /** False for weights that are not on the chain yet: nobody may keep them. */
   readonly immutable: boolean;
   read(range: { start: number; end: number }): AsyncIterable<Uint8Array>;
+}
+
+/** How weights come in; `isNew` is false where the pool had it before. */
+export interface UploadApi {
+  /** In one piece; `single` demands exactly one tensor. */
+  readonly receive: (upload: Upload, single: boolean) => Promise<{ view: SubmissionView; isNew: boolean }>;
+  /** By parts, from the header of the file on. */
+  readonly begin: (upload: Upload) => Promise<{ view: UploadView; isNew: boolean }>;
+  readonly state: (id: Uint8Array) => Promise<UploadView | undefined>;
+  /** `isNew` where these were the last bytes. */
+  readonly append: (
+    id: Uint8Array,
+    offset: number,
+    upload: Upload,
+  ) => Promise<{ view: UploadView; isNew: boolean }>;
 }
 
 /** What the edges (HTTP, WebSocket) ask of the pool. The composition root answers it from chain, ledger and stages. */
@@ -62,11 +79,7 @@ export interface PoolApi {
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: () => Promise<{ contentType: string; body: string }>;
   /** Absent where the pool is only read. */
-  readonly submit?: (upload: {
-    stream: AsyncIterable<Uint8Array>;
-    bytes: number | undefined;
-    single: boolean;
-  }) => Promise<{ view: SubmissionView; isNew: boolean }>;
+  readonly uploads?: UploadApi;
   readonly transfer?: (request: TransferRequest) => Promise<{ view: TransferView; isNew: boolean }>;
   /** What was signed for a transfer of the journal. */
   readonly transferProof?: (digest: Uint8Array) => Promise<TransferProofView | undefined>;

@@ -1,6 +1,6 @@
 import { must } from '#shared/errors/pool-error.ts';
 
-/** Pulls exact numbers of bytes from a stream, in pieces as they come, never holding more than one. */
+/** Reads the start of a stream exactly, and the rest as it comes. Never holds more than one piece. */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #rest: Uint8Array = new Uint8Array(0);
@@ -12,23 +12,14 @@ export class ByteReader {
   /** Exactly `length` bytes in one piece: for small parts only. */
   async exactly(length: number): Promise<Uint8Array> {
     const out = new Uint8Array(length);
-    let at = 0;
-    for await (const piece of this.pieces(length)) {
+    for (let at = 0; at < length; ) {
+      if (this.#rest.length === 0) await this.#pull(length - at);
+      const piece = this.#rest.subarray(0, length - at);
       out.set(piece, at);
       at += piece.length;
+      this.#rest = this.#rest.subarray(piece.length);
     }
     return out;
-  }
-
-  /** The next `length` bytes as they come. WEIGHTS_TRUNCATED where the stream ends before. */
-  async *pieces(length: number): AsyncGenerator<Uint8Array> {
-    for (let missing = length; missing > 0; ) {
-      if (this.#rest.length === 0) await this.#pull(missing);
-      const piece = this.#rest.subarray(0, missing);
-      this.#rest = this.#rest.subarray(piece.length);
-      missing -= piece.length;
-      yield piece;
-    }
   }
 
   /** True where nothing follows. */
@@ -39,6 +30,13 @@ export class ByteReader {
       this.#rest = value;
     }
     return false;
+  }
+
+  /** Everything that follows, as it comes. */
+  async *rest(): AsyncGenerator<Uint8Array> {
+    if (this.#rest.length > 0) yield this.#rest;
+    this.#rest = new Uint8Array(0);
+    yield* { [Symbol.asyncIterator]: () => this.#source };
   }
 
   async #pull(missing: number): Promise<void> {

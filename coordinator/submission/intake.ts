@@ -1,249 +1,352 @@
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
+import {
+  type Admitted,
+  admit,
+  checkBase,
+  checkNew,
+  maxHeaderBytes,
+  type Signed,
+  verifyHeader,
+} from '#coordinator/submission/admission.ts';
 import { ByteReader } from '#coordinator/submission/byte-reader.ts';
-import { receiveTensor } from '#coordinator/submission/receive-tensor.ts';
+import { HashThread } from '#coordinator/submission/hash-thread.ts';
+import { Reception } from '#coordinator/submission/reception.ts';
+import { type IntakeLimits, Room } from '#coordinator/submission/room.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
-import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { Turns } from '#coordinator/submission/turns.ts';
+import {
+  contentOf,
+  recordTensors,
+  type UploadContent,
+  UploadSession,
+} from '#coordinator/submission/upload-session.ts';
+import { toHex } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import {
-  SUBMISSION_METADATA_KEY,
-  type SubmissionManifest,
-  type SubmittedTensor,
-  verifySubmission,
-} from '#shared/protocol/submission.ts';
-import { tensorBytes } from '#shared/weights/dtype.ts';
-import {
-  headerLength,
-  parseSafetensorsHeader,
-  type SafetensorsEntry,
-  type SafetensorsHeader,
-} from '#shared/weights/safetensors.ts';
+import { headerLength, parseSafetensorsHeader } from '#shared/weights/safetensors.ts';
 
-export interface IntakeOptions {
-  /** Submissions that may wait at once, from everybody and from one key. */
-  readonly maxPending: number;
-  readonly maxPendingPerMiner: number;
+export interface IntakeOptions extends IntakeLimits {
+  /** An upload by parts of which nothing is heard for so long is forgotten. */
+  readonly partsExpireMs: number;
 }
 
-export const INTAKE_DEFAULTS: IntakeOptions = { maxPending: 64, maxPendingPerMiner: 8 };
+export const INTAKE_DEFAULTS: IntakeOptions = {
+  maxPending: 64,
+  maxPendingPerMiner: 8,
+  maxParts: 256,
+  maxPartsPerMiner: 4,
+  maxPartsPerAddress: 8,
+  maxBytesPerMiner: 64 * 1024 ** 3,
+  partsExpireMs: 24 * 3_600_000,
+};
 
+const SWEEP_MS = 600_000;
+
+/** A body on its way in. */
 export interface Upload {
   readonly stream: AsyncIterable<Uint8Array>;
   /** Content-Length, where the client gave one. */
   readonly bytes: number | undefined;
-  /** `POST /mine` takes exactly one tensor. */
-  readonly single: boolean;
+  /** Whose it is, as far as the network tells. */
+  readonly address: string;
+  /** Ends the stream with this error. */
+  stop(error: PoolError): void;
+}
+
+/** How far an upload by parts is. */
+export interface UploadState {
+  readonly id: Uint8Array;
+  /** Behind the header: in all, and received and durable. */
+  readonly bytes: number;
+  readonly received: number;
+  readonly expiresAt: number;
+  /** Once all is there, and in order. */
+  readonly record?: SubmissionRecord;
+}
+
+export interface IntakeParts {
+  readonly chain: Chain;
+  readonly submissions: Submissions;
+  readonly spool: Spool;
+  readonly now: () => number;
 }
 
 /**
  * The first stage. Everything that can be refused is refused from the safetensors header, before a byte of weights is
- * read; then the tensors stream to disk while they are hashed and checked. What is acknowledged is durable.
+ * read; then the tensors stream to disk while they are hashed and checked: in one piece, of which nothing stays where
+ * it breaks off, or by parts, which may go on days later and in another process. What is acknowledged is durable.
  */
 export class Intake {
   readonly #options: IntakeOptions;
-  readonly #chain: Chain;
-  readonly #submissions: Submissions;
-  readonly #spool: Spool;
-  /** Ids that are being received right now: the same content twice at once is received once. */
-  readonly #running = new Map<string, { miner: Uint8Array; receiving: Promise<SubmissionRecord> }>();
+  readonly #parts: IntakeParts;
+  readonly #thread = new HashThread();
+  readonly #room: Room;
+  /** One at a time of the same submission: the same content twice at once is received once. */
+  readonly #turns = new Turns();
+  readonly #sessions = new Map<string, UploadSession>();
+  /** Who sends to a session right now. */
+  readonly #sending = new Map<string, Upload>();
+  readonly #sweeper: NodeJS.Timeout;
 
-  constructor(options: IntakeOptions, parts: { chain: Chain; submissions: Submissions; spool: Spool }) {
+  constructor(options: IntakeOptions, parts: IntakeParts) {
     this.#options = options;
-    this.#chain = parts.chain;
-    this.#submissions = parts.submissions;
-    this.#spool = parts.spool;
+    this.#parts = parts;
+    this.#room = new Room(options, parts.submissions);
+    this.#sweeper = setInterval(() => void this.#sweep().catch(() => undefined), SWEEP_MS);
+    this.#sweeper.unref();
   }
 
-  /** Receives a signed safetensors stream. The same content again gives the same record, and `isNew` false. */
-  async receive(upload: Upload): Promise<{ record: SubmissionRecord; isNew: boolean }> {
+  /** Takes up the uploads by parts that another process left. */
+  async start(): Promise<void> {
+    for (const folder of await this.#parts.spool.parts()) {
+      const session = await UploadSession.open(folder, this.#thread).catch(() => undefined);
+      if (session && !(await this.#parts.submissions.get(session.content.id))) this.#remember(session, '');
+      else await rm(folder, { recursive: true, force: true });
+    }
+    await this.#sweep();
+  }
+
+  /** After this nothing comes in; uploads by parts stay. */
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper);
+    for (const upload of this.#sending.values())
+      upload.stop(new PoolError('UNAVAILABLE', 'the coordinator stops'));
+    for (const [key, session] of this.#sessions) await this.#turns.run(key, () => session.close());
+    await this.#thread.close();
+  }
+
+  /**
+   * Receives a signed safetensors stream; `single` demands exactly one tensor. The same content again gives the same
+   * record, and `isNew` false.
+   */
+  async receive(upload: Upload, single: boolean): Promise<{ record: SubmissionRecord; isNew: boolean }> {
     const reader = new ByteReader(upload.stream);
-    const length = headerLength(await reader.exactly(8));
-    const header = parseSafetensorsHeader(await reader.exactly(length));
-    const { id, manifest } = this.#checkHeader(header, { ...upload, headerBytes: 8 + length });
-    const key = toHex(id);
-    // No await between look and claim: the same content twice at once is received once.
-    for (let before = this.#running.get(key); before; before = this.#running.get(key)) {
-      const record = await before.receiving.catch(() => undefined);
-      if (record) return { record, isNew: false };
-    }
-    const receiving = this.#receiveNew(reader, { id, manifest, header });
-    this.#running.set(key, { miner: manifest.miner, receiving: receiving.then(({ record }) => record) });
-    this.#running.get(key)?.receiving.catch(() => undefined);
-    try {
-      return await receiving;
-    } finally {
-      this.#running.delete(key);
-    }
-  }
-
-  async #receiveNew(
-    reader: ByteReader,
-    content: { id: Uint8Array; manifest: SubmissionManifest; header: SafetensorsHeader },
-  ): Promise<{ record: SubmissionRecord; isNew: boolean }> {
-    const { id, manifest } = content;
-    const known = await this.#submissions.get(id);
-    if (known) return { record: known, isNew: false };
-    const changed = await this.#changedTensors(manifest);
-    this.#checkRoom(id, manifest.miner);
-    return { record: await this.#store(reader, { ...content, changed }), isNew: true };
-  }
-
-  /** Everything the header alone can tell. */
-  #checkHeader(
-    header: SafetensorsHeader,
-    upload: Upload & { headerBytes: number },
-  ): { id: Uint8Array; manifest: SubmissionManifest } {
-    const total = upload.headerBytes + header.dataBytes;
+    const { signed, headerBytes } = await this.#header(reader);
+    const { id, header, manifest } = signed;
+    const total = headerBytes + header.dataBytes;
     must(
       upload.bytes === undefined || upload.bytes === total,
       'WEIGHTS_HEADER',
       () => `expected ${total} bytes by the header, but Content-Length says ${upload.bytes}`,
     );
     must(
-      !upload.single || header.entries.length === 1,
+      !single || header.entries.length === 1,
       'WEIGHTS_NAMES',
       () => `expected exactly one tensor, got ${header.entries.length}`,
     );
-    for (const entry of header.entries) this.#checkEntry(entry);
-    const text = header.metadata.get(SUBMISSION_METADATA_KEY);
-    must(
-      text !== undefined,
-      'BAD_REQUEST',
-      `expected the signed manifest under ${SUBMISSION_METADATA_KEY} in __metadata__`,
-    );
-    // Each signature costs a millisecond: no more of them are looked at than there are tensors.
-    const verified = verifySubmission(this.#chain.networkId, text, header.entries.length);
-    checkSameTensors(header.entries, verified.manifest.tensors);
-    must(
-      equalBytes(verified.manifest.meta, this.#chain.meta.hash),
-      'SUBMISSION_META',
-      () => `expected Meta block ${toHex(this.#chain.meta.hash)}, got ${toHex(verified.manifest.meta)}`,
-    );
-    return verified;
-  }
-
-  #checkEntry(entry: SafetensorsEntry): void {
-    const ours = this.#chain.sealed.tensors.get(entry.name);
-    must(ours, 'WEIGHTS_NAMES', () => `the model has no tensor ${JSON.stringify(entry.name.slice(0, 100))}`);
-    must(
-      ours.dtype === entry.dtype,
-      'WEIGHTS_DTYPE',
-      () => `${entry.name}: expected ${ours.dtype}, got ${entry.dtype}`,
-    );
-    must(
-      ours.shape.length === entry.shape.length && ours.shape.every((n, i) => n === entry.shape[i]),
-      'WEIGHTS_SHAPE',
-      () => `${entry.name}: expected [${ours.shape.join(', ')}], got [${entry.shape.join(', ')}]`,
-    );
-  }
-
-  /** The tensors that differ from the head; one that stands elsewhere on the chain was paid for already. */
-  async #changedTensors(manifest: SubmissionManifest): Promise<SubmittedTensor[]> {
-    const base = await this.#chain.rootHeight(manifest.base);
-    must(
-      base !== undefined,
-      'SUBMISSION_BASE',
-      () => `the chain never had the model root ${toHex(manifest.base)}`,
-    );
-    const head = this.#chain.sealed.tensors;
-    const changed = manifest.tensors.filter(
-      (t) => !equalBytes(t.payloadHash, (head.get(t.name) as { payloadHash: Uint8Array }).payloadHash),
-    );
-    must(changed.length > 0, 'WEIGHTS_UNCHANGED', 'every tensor equals the one at the head');
-    const hashes = new Set<string>();
-    for (const tensor of changed) {
-      const height = await this.#chain.payloadHeight(tensor.payloadHash);
-      must(
-        height === undefined,
-        'PAYLOAD_KNOWN',
-        () => `${tensor.name}: these bytes are already block B${height}`,
-      );
-      must(
-        !hashes.has(toHex(tensor.payloadHash)),
-        'PAYLOAD_KNOWN',
-        `${tensor.name}: the same bytes stand twice`,
-      );
-      hashes.add(toHex(tensor.payloadHash));
-    }
-    return changed;
-  }
-
-  /** What is being received counts as waiting, so that slow uploads are no way around the limits. */
-  #checkRoom(id: Uint8Array, miner: Uint8Array): void {
-    const others = [...this.#running].filter(([key]) => key !== toHex(id)).map(([, other]) => other);
-    const waiting = [...this.#submissions.pending(), ...others];
-    const own = waiting.filter((one) => equalBytes(one.miner, miner)).length;
-    must(
-      waiting.length < this.#options.maxPending,
-      'QUEUE_FULL',
-      `${waiting.length} submissions are waiting; try again later`,
-    );
-    must(
-      own < this.#options.maxPendingPerMiner,
-      'TOO_MANY_REQUESTS',
-      `this key has ${own} submissions waiting, expected fewer than ${this.#options.maxPendingPerMiner}`,
-    );
-  }
-
-  async #store(
-    reader: ByteReader,
-    {
-      id,
-      manifest,
-      header,
-      changed,
-    }: {
-      id: Uint8Array;
-      manifest: SubmissionManifest;
-      header: SafetensorsHeader;
-      changed: readonly SubmittedTensor[];
-    },
-  ): Promise<SubmissionRecord> {
-    const upload = await this.#spool.begin();
-    try {
-      const byName = new Map(manifest.tensors.map((t) => [t.name, t]));
-      const kept = new Set(changed.map((t) => t.name));
-      for (const entry of header.entries) {
-        const tensor = byName.get(entry.name) as SubmittedTensor;
-        const file = kept.has(entry.name) ? join(upload.path, toHex(tensor.payloadHash)) : null;
-        await receiveTensor(tensor, reader.pieces(entry.end - entry.start), file);
+    return this.#turns.run(toHex(id), async () => {
+      const known = await this.#parts.submissions.get(id);
+      if (known) return { record: known, isNew: false };
+      const admitted = await admit(this.#parts.chain, signed);
+      const free = this.#room.take({ id, miner: manifest.miner, bytes: header.dataBytes });
+      try {
+        return { record: await this.#receiveWhole(reader, admitted), isNew: true };
+      } finally {
+        free();
       }
-      must(await reader.atEnd(), 'WEIGHTS_HEADER', 'there are bytes behind the last tensor');
-      await upload.keep(
-        id,
-        changed.map((t) => t.payloadHash),
-      );
-      return await this.#submissions.add({
-        id,
-        miner: manifest.miner,
-        base: manifest.base,
-        meta: manifest.meta,
-        tensors: changed.map((t) => ({ ...t, shape: [...t.shape], bytes: tensorBytes(t.dtype, t.shape) })),
-      });
+    });
+  }
+
+  async #receiveWhole(reader: ByteReader, admitted: Admitted): Promise<SubmissionRecord> {
+    const folder = await this.#parts.spool.begin();
+    const reception = new Reception(admitted.tensors, folder, this.#thread);
+    try {
+      await reception.take(reader.rest());
+      checkComplete(reception);
+      await reception.flush();
+      await reception.close();
+      const record = await this.#register(contentOf(admitted, this.#parts.now()), folder);
+      const session = this.#sessions.get(toHex(admitted.id));
+      if (session) await this.#forget(session);
+      return record;
     } catch (error) {
-      await upload.discard();
-      throw error instanceof PoolError
-        ? error
-        : new PoolError('STORE_IO', 'the upload could not be stored', {}, { cause: error });
+      await reception.close();
+      await rm(folder, { recursive: true, force: true });
+      throw ofStore(error);
     }
+  }
+
+  /**
+   * Begins an upload by parts, from the header alone; where the same one was begun before, tells how far it is. The
+   * record alone where the pool has the submission.
+   */
+  async begin(upload: Upload): Promise<{ state: UploadState; isNew: boolean }> {
+    const reader = new ByteReader(upload.stream);
+    const { signed } = await this.#header(reader);
+    must(await reader.atEnd(), 'BAD_REQUEST', 'expected the header of the file and nothing behind it');
+    const { id, manifest, header } = signed;
+    const key = toHex(id);
+    return this.#turns.run(key, async () => {
+      const state = await this.state(id);
+      if (state) return { state, isNew: false };
+      const admitted = await admit(this.#parts.chain, signed);
+      await this.#makeRoom();
+      this.#room.checkParts({ id, miner: manifest.miner, bytes: header.dataBytes }, upload.address);
+      const folder = await this.#parts.spool.beginParts(id);
+      const content = contentOf(admitted, this.#parts.now());
+      const session = await UploadSession.create(content, folder, this.#thread).catch((error: unknown) => {
+        throw ofStore(error);
+      });
+      session.lastMs = this.#parts.now();
+      this.#remember(session, upload.address);
+      return { state: this.#stateOf(session), isNew: true };
+    });
+  }
+
+  /** How far an upload is. */
+  async state(id: Uint8Array): Promise<UploadState | undefined> {
+    const session = this.#sessions.get(toHex(id));
+    if (session) return this.#stateOf(session);
+    const record = await this.#parts.submissions.get(id);
+    if (!record) return undefined;
+    const bytes = record.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+    return { id, bytes, received: bytes, expiresAt: 0, record };
+  }
+
+  /**
+   * Takes the bytes from `offset` on, which is where the ones received so far end (STATE with `received` elsewhere). What
+   * came before the line broke stays. With the last byte it becomes a submission.
+   */
+  async append(id: Uint8Array, offset: number, upload: Upload): Promise<UploadState & { isNew: boolean }> {
+    const key = toHex(id);
+    // A client that comes again has lost its line, whatever the older connection believes.
+    this.#sending.get(key)?.stop(new PoolError('STATE', 'the upload goes on over another connection'));
+    return this.#turns.run(key, async () => {
+      const session = this.#sessions.get(key);
+      if (!session) {
+        const state = await this.state(id);
+        must(state, 'NOT_FOUND', 'there is no such upload: begin it again');
+        return { ...state, isNew: false };
+      }
+      this.#sending.set(key, upload);
+      try {
+        await this.#appendTo(session, offset, upload);
+        if (!session.reception.complete) return { ...this.#stateOf(session), isNew: false };
+        const record = await this.#complete(session);
+        return { ...((await this.state(id)) as UploadState), record, isNew: true };
+      } finally {
+        this.#sending.delete(key);
+      }
+    });
+  }
+
+  async #appendTo(session: UploadSession, offset: number, upload: Upload): Promise<void> {
+    session.lastMs = this.#parts.now();
+    try {
+      await session.resume();
+      checkPlace(session.reception, offset, upload);
+      await session.reception.take(upload.stream);
+      await session.save();
+    } catch (error) {
+      if (goesOn(error)) await session.save();
+      else await this.#forget(session);
+      throw ofStore(error);
+    } finally {
+      session.lastMs = this.#parts.now();
+    }
+  }
+
+  async #complete(session: UploadSession): Promise<SubmissionRecord> {
+    const { content, folder } = session;
+    try {
+      await session.close();
+      const record = await this.#register(content, folder);
+      this.#drop(session);
+      return record;
+    } catch (error) {
+      await this.#forget(session);
+      throw ofStore(error);
+    }
+  }
+
+  /** From files to a submission. The head may have moved since the header was read. */
+  async #register(content: UploadContent, folder: string): Promise<SubmissionRecord> {
+    const { chain, spool, submissions } = this.#parts;
+    const { id, miner, base, meta } = content;
+    const tensors = recordTensors(content);
+    await checkBase(chain, content);
+    await checkNew(chain, tensors);
+    await spool.keep(
+      folder,
+      id,
+      tensors.map((t) => t.payloadHash),
+    );
+    return submissions.add({ id, miner, base, meta, tensors });
+  }
+
+  async #header(reader: ByteReader): Promise<{ signed: Signed; headerBytes: number }> {
+    const { chain } = this.#parts;
+    const length = headerLength(await reader.exactly(8), maxHeaderBytes(chain));
+    const header = parseSafetensorsHeader(await reader.exactly(length));
+    return { signed: verifyHeader(chain, header), headerBytes: 8 + length };
+  }
+
+  #stateOf(session: UploadSession): UploadState {
+    const { content, received, reception, lastMs } = session;
+    const expiresAt = lastMs + this.#options.partsExpireMs;
+    return { id: content.id, bytes: reception.totalBytes, received, expiresAt };
+  }
+
+  #remember(session: UploadSession, address: string): void {
+    const { id, miner } = session.content;
+    this.#sessions.set(toHex(id), session);
+    this.#room.hold({ id, miner, bytes: session.reception.totalBytes }, address);
+  }
+
+  #drop(session: UploadSession): void {
+    this.#sessions.delete(toHex(session.content.id));
+    this.#room.release(session.content.id);
+  }
+
+  async #forget(session: UploadSession): Promise<void> {
+    this.#drop(session);
+    await session.discard();
+  }
+
+  async #sweep(): Promise<void> {
+    for (const [key, session] of this.#sessions) {
+      const idle = () => this.#parts.now() - session.lastMs > this.#options.partsExpireMs;
+      if (idle()) await this.#turns.run(key, async () => void (idle() && (await this.#forget(session))));
+    }
+  }
+
+  /** Whoever begins goes before those of whom nothing was heard for long, so that idle uploads keep nobody out. */
+  async #makeRoom(): Promise<void> {
+    if (this.#sessions.size < this.#options.maxParts) return;
+    const [key, oldest] = [...this.#sessions].sort(([, a], [, b]) => a.lastMs - b.lastMs)[0] as [
+      string,
+      UploadSession,
+    ];
+    if (this.#sending.has(key) || this.#parts.now() - oldest.lastMs < SWEEP_MS) return;
+    await this.#turns.run(key, () => this.#forget(oldest));
   }
 }
 
-/** The signed list and the file must name the same tensors in the same form. */
-function checkSameTensors(entries: readonly SafetensorsEntry[], signed: readonly SubmittedTensor[]): void {
-  const byName = new Map(entries.map((entry) => [entry.name, entry]));
+/** STATE, with the place to go on from, as nothing of these bytes is taken. */
+function checkPlace({ received, totalBytes }: Reception, offset: number, { bytes = 0 }: Upload): void {
+  must(offset === received, 'STATE', () => `expected bytes from ${received} on, got them from ${offset}`, {
+    received,
+  });
   must(
-    byName.size === signed.length && new Set(signed.map((t) => t.name)).size === signed.length,
-    'WEIGHTS_NAMES',
-    () => `expected the ${entries.length} tensors of the file to be signed, got ${signed.length}`,
+    offset + bytes <= totalBytes,
+    'STATE',
+    () => `expected at most ${totalBytes - offset} bytes more, but Content-Length says ${bytes}`,
+    { received },
   );
-  for (const tensor of signed) {
-    const entry = byName.get(tensor.name);
-    must(
-      entry && entry.dtype === tensor.dtype && entry.shape.join() === tensor.shape.join(),
-      'WEIGHTS_NAMES',
-      () => `${JSON.stringify(tensor.name.slice(0, 100))} is signed in another form than the file has`,
-    );
-  }
+}
+
+function checkComplete({ received, totalBytes, complete }: Reception): void {
+  must(complete, 'WEIGHTS_TRUNCATED', () => `the stream ended ${totalBytes - received} bytes before its end`);
+}
+
+/** Of these the client is not to blame for its bytes: what is there stays. */
+function goesOn(error: unknown): boolean {
+  if (!(error instanceof PoolError)) return false;
+  return ['WEIGHTS_TRUNCATED', 'TIMEOUT', 'STATE', 'UNAVAILABLE', 'TOO_LARGE'].includes(error.code);
+}
+
+function ofStore(error: unknown): unknown {
+  if (error instanceof PoolError) return error;
+  return new PoolError('STORE_IO', 'the upload could not be stored', {}, { cause: error });
 }

@@ -91,6 +91,20 @@ export const submissionSchema = z.strictObject({
 });
 export type SubmissionView = z.infer<typeof submissionSchema>;
 
+/** An upload by parts. */
+export const uploadSchema = z.strictObject({
+  /** Of the submission that it becomes. */
+  id: hex32,
+  /** Behind the header: in all, and received and durable. */
+  bytes: z.number(),
+  received: z.number(),
+  /** Forgotten when nothing is heard of it until then; 0 once all is there. */
+  expires_at: z.number(),
+  /** Once all is there. */
+  submission: submissionSchema.optional(),
+});
+export type UploadView = z.infer<typeof uploadSchema>;
+
 export const blockSchema = z.strictObject({
   version: z.number(),
   index: z.number(),

@@ -89,22 +89,18 @@ export function signSubmission(
 }
 
 /**
- * Reads a signed manifest and checks its form and every signature. Each costs over a millisecond: callers who know how
- * many tensors there can be pass `maxTensors`, above which none is checked (WEIGHTS_NAMES).
+ * Reads a signed manifest and checks its form and every signature. Callers who know how many tensors there can be pass
+ * `maxTensors`: beyond it nothing is looked at (WEIGHTS_NAMES), as two million empty ones would fill the memory with
+ * what is wrong with each, and signatures take time. They also bound the length of `text`.
  */
 export function verifySubmission(
   networkId: Uint8Array,
   text: string,
   maxTensors = Number.POSITIVE_INFINITY,
 ): { id: Uint8Array; manifest: SubmissionManifest } {
-  const signed = parse(text);
+  const signed = parse(text, maxTensors);
   const names = new Set(signed.tensors.map(({ name }) => name));
   must(names.size === signed.tensors.length, 'WEIGHTS_NAMES', 'a tensor is signed twice');
-  must(
-    names.size <= maxTensors,
-    'WEIGHTS_NAMES',
-    () => `expected at most ${maxTensors} signed tensors, got ${names.size}`,
-  );
   const manifest: SubmissionManifest = {
     miner: fromHex(signed.miner, 33),
     base: fromHex(signed.base, 32),
@@ -133,13 +129,19 @@ export function verifySubmission(
   return { id, manifest };
 }
 
-function parse(text: string): z.infer<typeof signedSubmissionSchema> {
+function parse(text: string, maxTensors: number): z.infer<typeof signedSubmissionSchema> {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (cause) {
     throw new PoolError('BAD_REQUEST', `${SUBMISSION_METADATA_KEY}: expected JSON`, {}, { cause });
   }
+  const { tensors } = (json ?? {}) as { tensors?: unknown };
+  must(
+    !Array.isArray(tensors) || tensors.length <= maxTensors,
+    'WEIGHTS_NAMES',
+    () => `expected at most ${maxTensors} signed tensors, got ${(tensors as unknown[]).length}`,
+  );
   const parsed = signedSubmissionSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   throw new PoolError('BAD_REQUEST', `${SUBMISSION_METADATA_KEY}: ${firstIssue(parsed.error)}`);

@@ -8,6 +8,7 @@ import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chai
 import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { CHAT_DEFAULTS } from '#coordinator/chat/chat.ts';
 import { EVALUATION_DEFAULTS } from '#coordinator/evaluation/evaluation.ts';
+import { HTTP_DEFAULTS } from '#coordinator/http/app.ts';
 import { createLog } from '#coordinator/log.ts';
 import { type RunningCoordinator, startCoordinator } from '#coordinator/node.ts';
 import type { CoordinatorOptions } from '#coordinator/options.ts';
@@ -64,7 +65,7 @@ export class TestCoordinator {
         workerToken: TOKEN,
         readOnly: false,
         initDev: false,
-        maxUploadBytes: 2 ** 30,
+        http: HTTP_DEFAULTS,
         lockMs: 3_000,
         intake: INTAKE_DEFAULTS,
         evaluation: { ...EVALUATION_DEFAULTS, tickMs: 200 },

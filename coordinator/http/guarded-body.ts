@@ -1,0 +1,71 @@
+import type { Request } from 'express';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+
+/** Slower than this on average, after the grace, and the upload is a way to hold a connection. */
+const MIN_BYTES_PER_SECOND = 10_000;
+const GRACE_MS = 15_000;
+/** However fast it was before: after this long without a byte nobody is there any more. */
+const MAX_IDLE_MS = 30_000;
+const WATCH_MS = 1_000;
+
+/** The body, ended by TOO_LARGE, TIMEOUT or WEIGHTS_TRUNCATED where it is too long, too slow or broken off. */
+export class GuardedBody {
+  readonly #request: Request;
+  readonly #maxBytes: number;
+  readonly #startedMs = performance.now();
+  /** Ends the wait for the next piece. */
+  #reject: (error: PoolError) => void = () => undefined;
+  #refused: PoolError | undefined;
+  readonly #watch: NodeJS.Timeout;
+  #heardMs = this.#startedMs;
+  #bytes = 0;
+
+  constructor(request: Request, maxBytes: number) {
+    this.#request = request;
+    this.#maxBytes = maxBytes;
+    this.#watch = setInterval(() => this.#check(performance.now()), WATCH_MS);
+  }
+
+  async *pieces(): AsyncGenerator<Uint8Array> {
+    // Keeps the socket: the answer still has to go out on it.
+    const pieces = this.#request.iterator({ destroyOnReturn: false });
+    for (;;) {
+      const { done, value } = await this.#next(pieces);
+      if (done) return;
+      this.#heardMs = performance.now();
+      this.#bytes += value.length;
+      must(this.#bytes <= this.#maxBytes, 'TOO_LARGE', `expected at most ${this.#maxBytes} bytes`);
+      yield value;
+    }
+  }
+
+  /** Ends the stream with this error. */
+  refuse(error: PoolError): void {
+    this.#refused ??= error;
+    this.#reject(error);
+  }
+
+  stop(): void {
+    clearInterval(this.#watch);
+  }
+
+  /** Not a race with one long-lived promise, which would keep every piece until it settles. */
+  #next(pieces: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array>> {
+    return new Promise((resolve, reject) => {
+      if (this.#refused) return reject(this.#refused);
+      this.#reject = reject;
+      pieces.next().then(resolve, (cause: unknown) => {
+        const message = `the upload broke off after ${this.#bytes} bytes`;
+        reject(new PoolError('WEIGHTS_TRUNCATED', message, {}, { cause }));
+      });
+    });
+  }
+
+  #check(nowMs: number): void {
+    const elapsedMs = nowMs - this.#startedMs;
+    const slow = elapsedMs > GRACE_MS && this.#bytes < (elapsedMs / 1000) * MIN_BYTES_PER_SECOND;
+    if (!slow && nowMs - this.#heardMs <= MAX_IDLE_MS) return;
+    const message = `expected at least ${MIN_BYTES_PER_SECOND} bytes per second, without long breaks`;
+    this.refuse(new PoolError('TIMEOUT', message));
+  }
+}
