@@ -1,6 +1,6 @@
-import { decode, encode, rfc8949EncodeOptions } from 'cborg';
+import { decode, type EncodeOptions, encode, rfc8949EncodeOptions, type Token } from 'cborg';
 import { z } from 'zod';
-import { equalBytes } from '#shared/crypto/bytes.ts';
+import { compareBytes, equalBytes, utf8ToBytes } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { firstIssue } from '#shared/errors/schema-issue.ts';
 
@@ -33,12 +33,34 @@ function refuseHuge(value: bigint): null {
 }
 
 /**
+ * The order of RFC 8949 for keys that are text: that of their encodings, so shorter ones first. The library's own
+ * sorter encodes every key anew, which took two thirds of the time of a journal entry (measured).
+ */
+const byKey: NonNullable<EncodeOptions['mapSorter']> = ([a], [b]) => {
+  const [x, y] = [keyBytes((a as Token).value), keyBytes((b as Token).value)];
+  return x.length - y.length || compareBytes(x, y);
+};
+
+/** Bytes of the keys that our structures have; of others there may be any number. */
+const KNOWN_KEYS = new Map<string, Uint8Array>();
+const MAX_KNOWN_KEYS = 500;
+
+function keyBytes(key: string): Uint8Array {
+  const known = KNOWN_KEYS.get(key);
+  if (known) return known;
+  const bytes = utf8ToBytes(key);
+  if (KNOWN_KEYS.size < MAX_KNOWN_KEYS) KNOWN_KEYS.set(key, bytes);
+  return bytes;
+}
+
+/**
  * Deterministic CBOR (RFC 8949 §4.2.1, keys in bytewise order). Floats, and integers beyond 64 bits, are refused with
  * BLOCK_ENCODING. PROTOCOL §4.
  */
 export function encodeCbor(value: CborValue): Uint8Array {
   const bytes = encode(value, {
     ...rfc8949EncodeOptions,
+    mapSorter: byKey,
     typeEncoders: { number: refuseFloat, bigint: refuseHuge },
     ignoreUndefinedProperties: true,
   });
