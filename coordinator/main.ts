@@ -3,7 +3,7 @@ import { register as coordinator } from '#coordinator/cli/coordinator.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { register as init } from '#coordinator/cli/init.ts';
 import { register as up } from '#coordinator/cli/up.ts';
-import { childEnvironment, readEnvironment } from '#coordinator/env.ts';
+import { childEnvironment, readEnvironment, readHubAccess } from '#coordinator/env.ts';
 import { ENVIRONMENT } from '#shared/env.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
@@ -21,6 +21,7 @@ Commands that work against a pool (see aiblock COMMAND --help):
 Examples:
   $ aiblock up                                  the whole pool on this machine
   $ aiblock init --name "My pool"               a chain of your own, with keys of your own
+  $ aiblock init --model HuggingFaceTB/SmolLM2-135M   the same, from a checkpoint
   $ aiblock coordinator                         the coordinator alone
   $ aiblock worker --coordinator wss://pool.example --token TOKEN
   $ aiblock verify B 60                         check one block, and evaluate its loss again
@@ -77,6 +78,7 @@ function report(error: unknown): number {
 function cliEnvironment(): CliEnvironment {
   return {
     settings: readEnvironment(),
+    hub: readHubAccess,
     signal: stop.signal,
     terminal: process.stdout.isTTY === true,
     color: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,

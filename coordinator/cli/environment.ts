@@ -1,8 +1,11 @@
+import type { HubAccess } from '#coordinator/import/hub-access.ts';
 import type { Environment } from '#shared/env.ts';
 
 /** What a command is given besides its options: nothing of it is global. */
 export interface CliEnvironment {
   readonly settings: Environment;
+  /** Reads what the hub of models needs; OPTION where it is not valid. */
+  readonly hub: () => HubAccess;
   /** Aborted by the first Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
   readonly terminal: boolean;

@@ -7,6 +7,7 @@ import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { ImportBar } from '#coordinator/cli/import-progress.ts';
 import type { Checkpoint } from '#coordinator/import/checkpoint.ts';
 import type { ContentOptions } from '#coordinator/import/genesis-content.ts';
+import { HUB_VARIABLES } from '#coordinator/import/hub-access.ts';
 import { SILENT, UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
@@ -29,7 +30,17 @@ Examples:
   $ aiblock init --model ./SmolLM2-135M --validation-text ./our-prose.txt
   $ aiblock init --model HuggingFaceTB/SmolLM2-135M-Instruct@main
   $ aiblock init --model ./tinyllama.Q8_0.gguf --window 256
+  $ aiblock init --model bartowski/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct-Q8_0.gguf
   $ aiblock init --dev
+
+A model's weights, tokenizer and chat template stand on the chain as they are in its files; of a GGUF file, blocks of
+Q8_0, Q4_0 and Q4_1 become float32. It may be of gpt2, llama, mistral, qwen2 or qwen3. What is cut or stopped leaves
+no chain: the same command goes on with what was downloaded and stored.
+
+Environment:
+${Object.entries(HUB_VARIABLES)
+  .map(([name, text]) => `  ${name.padEnd(13)}${text}`)
+  .join('\n')}
 `;
 
 export function register(program: Command, environment: CliEnvironment): void {
@@ -42,7 +53,7 @@ export function register(program: Command, environment: CliEnvironment): void {
     .option('--name <name>', 'name of the network', 'My AI-Block pool')
     .option(
       '--model <model>',
-      'start from a checkpoint: a Hugging Face folder with safetensors, a GGUF file, or a Hub id with a revision (ORG/NAME@REVISION)',
+      'start from a checkpoint: a Hugging Face folder with safetensors, a GGUF file, or an id of the Hub (ORG/NAME, ORG/NAME@REVISION, ORG/NAME/FILE.gguf)',
     )
     .option(
       '--validation-text <file>',
@@ -84,7 +95,7 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
   try {
     await refuseSecondChain(kv, flags.dataDir); // before gigabytes are read
     const given = flags.model === undefined ? undefined : await contentOptions(flags);
-    checkpoint = await openModel(flags, watch);
+    checkpoint = await openModel(flags, environment, watch);
     const content = checkpoint && given && (await modelContent(checkpoint, given, watch));
     const result = await initChain(
       { kv, payloads: new PayloadStore(kv) },
@@ -99,6 +110,8 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
       // Without a checkpoint it is done at once.
       checkpoint ? watch : UNWATCHED,
     );
+    await checkpoint?.close();
+    await checkpoint?.discard?.();
     environment.out(flags.json ? json(result, flags) : report(result, flags, checkpoint?.source));
   } finally {
     progress.end();
@@ -126,10 +139,14 @@ async function governorSecret({ governorKeyFile: file }: Flags): Promise<{ gover
   return { governorSecret: fromHex((await readFile(file, 'utf8')).trim(), 32, '--governor-key-file') };
 }
 
-async function openModel({ model }: Flags, watch: Watch): Promise<Checkpoint | undefined> {
+async function openModel(
+  { model, dataDir }: Flags,
+  { hub }: CliEnvironment,
+  watch: Watch,
+): Promise<Checkpoint | undefined> {
   if (model === undefined) return undefined;
   const { openCheckpoint } = await import('#coordinator/import/open-checkpoint.ts');
-  return openCheckpoint(model, watch);
+  return openCheckpoint({ model, dataDir, hub }, watch);
 }
 
 async function contentOptions(flags: Flags): Promise<ContentOptions> {

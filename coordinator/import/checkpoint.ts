@@ -13,6 +13,8 @@ export interface Checkpoint {
   readonly tensors: readonly CheckpointTensor[];
   /** Closes its files; may be called again. */
   close(): Promise<void>;
+  /** Removes what was downloaded for it, once it is closed and nobody needs it any more. */
+  discard?(): Promise<void>;
 }
 
 /** Texts of the files of a Hugging Face model folder. */

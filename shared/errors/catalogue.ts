@@ -27,7 +27,9 @@ export const ERRORS = {
   WEIGHTS_HASH: [422, 'The bytes do not have the hash that was signed.'],
   CONFIG_UNSUPPORTED: [422, 'The model configuration is not one the pool can build.'],
   TOKENIZER: [422, 'The tokenizer is not valid.'],
+  CHAT_TEMPLATE: [422, 'The chat template cannot be used with these messages.'],
   CHECKPOINT: [422, 'A file of the checkpoint is missing, damaged or of a kind that cannot be read.'],
+  HUB: [502, 'The model hub refused, broke off, or sent something else than it announced.'],
   // Submissions
   SIGNATURE: [422, 'The signature is not the one valid form over this message by this key.'],
   SUBMISSION_META: [409, 'The submission was made for another Meta block.'],

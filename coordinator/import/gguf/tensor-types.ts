@@ -1,0 +1,70 @@
+import type { Dtype } from '#shared/weights/dtype.ts';
+
+/** How a GGUF file stores elements: in blocks of so many, each of so many bytes. */
+export interface TensorType {
+  readonly name: string;
+  readonly blockElements: number;
+  readonly blockBytes: number;
+  /** What it becomes on the chain. */
+  readonly dtype: Dtype;
+  /** Writes a block's elements as float32; `null` where the bytes stay as they are. */
+  readonly decode: ((block: DataView, at: number, out: Float32Array, to: number) => void) | null;
+}
+
+const plain = (name: Dtype, bytes: number): TensorType => ({
+  name,
+  blockElements: 1,
+  blockBytes: bytes,
+  dtype: name,
+  decode: null,
+});
+/** 32 elements, as every block here has. */
+const QK = 32;
+
+/** By the number that stands in the file (ggml's `ggml_type`). Everything else is refused by name. */
+export const TENSOR_TYPES: ReadonlyMap<number, TensorType> = new Map([
+  [0, plain('F32', 4)],
+  [1, plain('F16', 2)],
+  [30, plain('BF16', 2)],
+  [2, { name: 'Q4_0', blockElements: QK, blockBytes: 18, dtype: 'F32', decode: decodeQ4_0 }],
+  [3, { name: 'Q4_1', blockElements: QK, blockBytes: 20, dtype: 'F32', decode: decodeQ4_1 }],
+  [8, { name: 'Q8_0', blockElements: QK, blockBytes: 34, dtype: 'F32', decode: decodeQ8_0 }],
+]);
+
+/** Scale d (float16), then 16 bytes of two 4-bit numbers: the low halves first, then the high ones. (q − 8)·d */
+function decodeQ4_0(block: DataView, at: number, out: Float32Array, to: number): void {
+  const d = float16(block, at);
+  for (let i = 0; i < 16; i++) {
+    const pair = block.getUint8(at + 2 + i);
+    out[to + i] = ((pair & 15) - 8) * d;
+    out[to + 16 + i] = ((pair >> 4) - 8) * d;
+  }
+}
+
+/** Scale d and minimum m (float16), then as Q4_0. q·d + m */
+function decodeQ4_1(block: DataView, at: number, out: Float32Array, to: number): void {
+  const d = float16(block, at);
+  const m = float16(block, at + 2);
+  for (let i = 0; i < 16; i++) {
+    const pair = block.getUint8(at + 4 + i);
+    // A product of 11 and 4 bits is exact, so only the sum is rounded, as in float32.
+    out[to + i] = (pair & 15) * d + m;
+    out[to + 16 + i] = (pair >> 4) * d + m;
+  }
+}
+
+/** Scale d (float16), then 32 signed bytes. q·d */
+function decodeQ8_0(block: DataView, at: number, out: Float32Array, to: number): void {
+  const d = float16(block, at);
+  for (let i = 0; i < QK; i++) out[to + i] = block.getInt8(at + 2 + i) * d;
+}
+
+function float16(view: DataView, at: number): number {
+  const bits = view.getUint16(at, true);
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  const sign = bits & 0x8000 ? -1 : 1;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
