@@ -5,7 +5,7 @@ export const ENVIRONMENT = {
   AIBLOCK_HOST: 'address the coordinator listens on (default 127.0.0.1)',
   AIBLOCK_PORT: 'port the coordinator listens on (default 8080)',
   AIBLOCK_DATA_DIR: 'folder of the chains, the ledger and the keys (default ./data)',
-  AIBLOCK_BACKEND: 'compute backend of worker and miner: auto, wasm or tensorflow (default auto)',
+  AIBLOCK_BACKEND: 'compute backend of worker and miner: auto, tensorflow, webgpu or wasm (default auto)',
   AIBLOCK_COORDINATOR:
     'address of the coordinator for worker, miner, chat, verify (default http://HOST:PORT)',
   AIBLOCK_WORKER_TOKEN: 'token with which a new worker enrols (default: the one in the data folder)',
@@ -14,6 +14,11 @@ export const ENVIRONMENT = {
   REDIS_URL: 'Redis to use instead of a private one',
 } as const;
 export type EnvironmentName = keyof typeof ENVIRONMENT;
+
+/** Compute backends in the order in which they are tried; `auto` takes the fastest that computes rightly. */
+export const BACKENDS = ['tensorflow', 'webgpu', 'wasm'] as const;
+export const WANTED_BACKENDS = ['auto', ...BACKENDS] as const;
+export type WantedBackend = (typeof WANTED_BACKENDS)[number];
 
 export interface Environment {
   readonly host: string;
@@ -27,7 +32,6 @@ export interface Environment {
   readonly redisUrl: string | undefined;
 }
 
-const BACKENDS = ['auto', 'wasm', 'tensorflow'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** Reads all variables, refuses unknown AIBLOCK_* ones, and reports every fault at once (OPTION). */
