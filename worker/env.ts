@@ -20,3 +20,14 @@ export async function workerToken(
   const text = await readFile(join(settings.dataDir, 'worker-token'), 'utf8').catch(() => '');
   return text.trim() || undefined;
 }
+
+/**
+ * How libtensorflow behaves, where nobody said otherwise. It reads these variables when it is loaded, by which
+ * time it is too late for options of ours.
+ */
+export function setTensorflowDefaults(): void {
+  // Errors only: it greets with a page of remarks.
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  // Several processes of a worker share a GPU, and the first must not take all of its memory.
+  process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true';
+}

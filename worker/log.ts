@@ -12,6 +12,9 @@ export interface Log {
   error(message: string, fields?: LogFields): void;
 }
 
+/** For processes whose errors say all that matters. */
+export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };
+
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LEVELS)[number];
 

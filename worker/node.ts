@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { WantedBackend } from '#shared/env.ts';
 import type { Role } from '#shared/protocol/worker.ts';
 import { ChatRole } from '#worker/chat/role.ts';
 import { WorkerConnection } from '#worker/client/connection.ts';
@@ -10,7 +11,7 @@ import { Courtesy } from '#worker/mine/courtesy.ts';
 import type { Grinder } from '#worker/mine/grinder.ts';
 import { MineRole } from '#worker/mine/role.ts';
 import { createWasmGrinder } from '#worker/mine/wasm-grinder.ts';
-import type { StartedBackend } from '#worker/model/backend.ts';
+import { type BackendChoice, chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
 import { ProcessHost } from '#worker/process/host.ts';
 import type { ChildSetting } from '#worker/process/setting.ts';
 import { Runner, type WorkRole } from '#worker/runner.ts';
@@ -31,7 +32,7 @@ export interface WorkerOptions {
   readonly roles: readonly Role[];
   /** Hashing threads. */
   readonly threads: number;
-  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  readonly backend: WantedBackend;
   readonly name: string;
   readonly software: string;
 }
@@ -91,15 +92,16 @@ interface Line {
 async function build(options: WorkerOptions, deps: WorkerDependencies, line: Line): Promise<Parts> {
   const { log, now, machine } = deps;
   const has = (role: Role) => options.roles.includes(role);
+  const backend = has('evaluate') || has('chat') ? await choose(options, log, line.signal) : undefined;
   const grinder = has('mine') ? await createWasmGrinder({ threads: options.threads }) : undefined;
   const courtesy = new Courtesy(grinder, machine.cores);
   const during = <T>(compute: () => Promise<T>) => courtesy.during(compute);
-  const evaluateHost = has('evaluate') ? evaluationHost(options, deps) : undefined;
-  const chat = has('chat') ? chatHost(options, deps) : undefined;
+  const setting = backend && childSetting(options, backend);
+  const evaluateHost = setting && has('evaluate') ? evaluationHost(setting, deps) : undefined;
+  const chat = setting && has('chat') ? chatHost(setting, deps) : undefined;
   const hosts = [evaluateHost, chat].filter((host) => host !== undefined);
   try {
-    const backend = hosts[0] && (await startBackend(hosts[0], line.signal));
-    for (const note of backend?.notes ?? []) log.info(note);
+    if (hosts[0]) await startProcess(hosts[0], line.signal);
     const mine = grinder && new MineRole({ grinder, send: line.send, log, now });
     const evaluate =
       evaluateHost &&
@@ -124,16 +126,23 @@ async function closeAll(hosts: readonly ProcessHost[], grinder: Grinder | undefi
   await Promise.all([...hosts.map((host) => host.close()), grinder?.close()]);
 }
 
-async function startBackend(host: ProcessHost, signal: AbortSignal): Promise<StartedBackend> {
-  const request = { kind: 'start' };
-  return (await host.request({ request, signal, deadlineMs: START_DEADLINE_MS })) as StartedBackend;
+async function choose(options: WorkerOptions, log: Log, signal: AbortSignal): Promise<BackendChoice> {
+  const backend = await chooseBackend(options.backend, { log, signal });
+  for (const note of backend.notes) log.info(note);
+  log.info(`computing with ${describeBackend(backend)}`);
+  return backend;
 }
 
-function evaluationHost(options: WorkerOptions, deps: WorkerDependencies): ProcessHost {
+/** So that the first lease need not wait for it. */
+async function startProcess(host: ProcessHost, signal: AbortSignal): Promise<void> {
+  await host.request({ request: { kind: 'start' }, signal, deadlineMs: START_DEADLINE_MS });
+}
+
+function evaluationHost(setting: ChildSetting, deps: WorkerDependencies): ProcessHost {
   return new ProcessHost(
     {
       entry: new URL('./evaluate/process.ts', import.meta.url),
-      setting: childSetting(options),
+      setting,
       memoryLimitBytes: processBytes(deps),
       requestsPerChild: EVALUATIONS_PER_PROCESS,
       crashCode: 'EVALUATION_CRASHED',
@@ -142,11 +151,11 @@ function evaluationHost(options: WorkerOptions, deps: WorkerDependencies): Proce
   );
 }
 
-function chatHost(options: WorkerOptions, deps: WorkerDependencies): ProcessHost {
+function chatHost(setting: ChildSetting, deps: WorkerDependencies): ProcessHost {
   return new ProcessHost(
     {
       entry: new URL('./chat/process.ts', import.meta.url),
-      setting: childSetting(options),
+      setting,
       memoryLimitBytes: processBytes(deps),
       requestsPerChild: CHATS_PER_PROCESS,
       crashCode: 'UNAVAILABLE',
@@ -155,8 +164,8 @@ function chatHost(options: WorkerOptions, deps: WorkerDependencies): ProcessHost
   );
 }
 
-function childSetting({ coordinator, backend, dataDir }: WorkerOptions): ChildSetting {
-  return { coordinator, backend, cacheDir: join(dataDir, 'worker', 'cache'), cacheBytes: CACHE_BYTES };
+function childSetting({ coordinator, dataDir }: WorkerOptions, { name }: BackendChoice): ChildSetting {
+  return { coordinator, backend: name, cacheDir: join(dataDir, 'worker', 'cache'), cacheBytes: CACHE_BYTES };
 }
 
 /** Evaluation and chat may fill the machine together, neither may alone. */

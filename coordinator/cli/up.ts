@@ -30,7 +30,7 @@ export function register(program: Command, environment: CliEnvironment): void {
     .option('--data-dir <dir>', 'folder of the pool', settings.dataDir)
     .option('--host <host>', 'address to listen on', settings.host)
     .option('--port <port>', 'port to listen on; 0 takes a free one', portOption, settings.port)
-    .option('--backend <name>', 'auto, wasm or tensorflow', settings.backend)
+    .option('--backend <name>', 'auto, tensorflow, webgpu or wasm', settings.backend)
     .option('--no-miner', 'without the demo miner')
     .option('--json', 'print one JSON object per event')
     .addHelpText('after', '\nExamples:\n  $ aiblock up\n  $ aiblock up --data-dir /tmp/pool --port 8090\n')

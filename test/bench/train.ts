@@ -5,7 +5,7 @@ import { figure, type Measurement, type Report } from '#test/bench/report.ts';
 import { plainLossAndGradients } from '#test/helpers/plain-gpt2.ts';
 import { randomIds } from '#test/helpers/tensors.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { buildKernels } from '#worker/model/kernels/build.mjs';
 import { genericKernels } from '#worker/model/kernels/generic.ts';
 import { Model } from '#worker/model/model.ts';

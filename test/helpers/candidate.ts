@@ -7,7 +7,7 @@ import { encodeDocuments } from '#shared/text/documents.ts';
 import { Tokenizer } from '#shared/text/tokenizer.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
 import type { PayloadSource } from '#worker/client/payload-cache.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { batches } from '#worker/train/batches.ts';
 import { fetchHead, type Head } from '#worker/train/miner-head.ts';
 import { packCandidate, signCandidate } from '#worker/train/miner-submission.ts';

@@ -1,15 +1,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { WantedBackend } from '#shared/env.ts';
 import type { LossEvaluator } from '#worker/audit/losses.ts';
 import { Evaluator } from '#worker/evaluate/evaluator.ts';
-import type { Log } from '#worker/log.ts';
+import { silentLog } from '#worker/log.ts';
+import { chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
 import { ProcessHost } from '#worker/process/host.ts';
 import type { ChildSetting } from '#worker/process/setting.ts';
 
 export interface EvaluatorOptions {
   readonly coordinator: string;
-  readonly backend: ChildSetting['backend'];
+  readonly backend: WantedBackend;
   readonly now: () => number;
   /** What a person should know of the backend. */
   note(text: string): void;
@@ -49,9 +51,13 @@ export class AuditEvaluator {
   }
 
   async #start(): Promise<{ evaluator: Evaluator; host: ProcessHost }> {
-    const { coordinator, backend, now, note } = this.#options;
-    this.#cacheDir = await mkdtemp(join(tmpdir(), 'aiblock-audit-'));
-    const setting: ChildSetting = { coordinator, backend, cacheDir: this.#cacheDir, cacheBytes: CACHE_BYTES };
+    const { coordinator, now, note } = this.#options;
+    const backend = await chooseBackend(this.#options.backend, { log: silentLog, signal: this.#signal });
+    for (const text of backend.notes) note(text);
+    note(`evaluating with ${describeBackend(backend)}`);
+    const cacheDir = await mkdtemp(join(tmpdir(), 'aiblock-audit-'));
+    this.#cacheDir = cacheDir;
+    const setting: ChildSetting = { coordinator, backend: backend.name, cacheDir, cacheBytes: CACHE_BYTES };
     const host = new ProcessHost(
       {
         entry: new URL('../evaluate/process.ts', import.meta.url),
@@ -64,9 +70,7 @@ export class AuditEvaluator {
     );
     const evaluator = new Evaluator(host, { deadlineMs: DEADLINE_MS, now });
     try {
-      const started = await evaluator.start(this.#signal);
-      note(`evaluating on backend ${started.name}`);
-      for (const text of started.notes) note(text);
+      await evaluator.start(this.#signal);
       return { evaluator, host };
     } catch (error) {
       await host.close();
@@ -74,6 +78,3 @@ export class AuditEvaluator {
     }
   }
 }
-
-/** What the process says is in the errors that it answers with. */
-const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} };

@@ -1,5 +1,5 @@
 import { type AnswerRequest, ChatEngine, type ModelWanted } from '#worker/chat/chat-engine.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { serve } from '#worker/process/serve.ts';
 import { type ChildSetting, openPayloads } from '#worker/process/setting.ts';
 

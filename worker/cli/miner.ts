@@ -1,15 +1,17 @@
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
 import { minerReporter } from '#worker/cli/miner-report.ts';
+import { silentLog } from '#worker/log.ts';
 
 const CACHE_BYTES = 4 * 2 ** 30;
 
 interface MinerFlags {
   readonly coordinator: string;
   readonly dataDir: string;
-  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  readonly backend: WantedBackend;
   readonly batchSize: number;
   readonly learningRate?: number;
   readonly steps?: number;
@@ -29,9 +31,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
     .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)
     .addOption(
-      new Option('--backend <name>', 'compute backend')
-        .choices(['auto', 'wasm', 'tensorflow'])
-        .default(settings.backend),
+      new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     )
     .option('--batch-size <n>', 'sequences per training step', numberOption(1, 4096), 4)
     .option(
@@ -58,14 +58,21 @@ async function run(flags: MinerFlags, environment: CommandEnvironment): Promise<
   const { now, random, signal } = environment;
   const reporter = minerReporter(environment, json);
   // Late: help and wrong usage must not wait for TensorFlow.js.
-  const [{ Miner }, { startBackend }, { ApiClient }, { PayloadCache }, { loadOrCreateKey }] =
-    await Promise.all([
-      import('#worker/train/miner.ts'),
-      import('#worker/model/backend.ts'),
-      import('#worker/client/api-client.ts'),
-      import('#worker/client/payload-cache.ts'),
-      import('#worker/client/key-file.ts'),
-    ]);
+  const [
+    { Miner },
+    { chooseBackend, describeBackend },
+    { startBackend },
+    { ApiClient },
+    { PayloadCache },
+    { loadOrCreateKey },
+  ] = await Promise.all([
+    import('#worker/train/miner.ts'),
+    import('#worker/model/backend/choose.ts'),
+    import('#worker/model/backend/start.ts'),
+    import('#worker/client/api-client.ts'),
+    import('#worker/client/payload-cache.ts'),
+    import('#worker/client/key-file.ts'),
+  ]);
   const api = new ApiClient(coordinator);
   const key = await loadOrCreateKey(join(dataDir, 'miner', 'key'));
   const payloads = await PayloadCache.open(
@@ -73,8 +80,10 @@ async function run(flags: MinerFlags, environment: CommandEnvironment): Promise<
     api,
   );
   yieldToOthers();
-  const backend = await startBackend(flags.backend);
+  const backend = await chooseBackend(flags.backend, { log: silentLog, signal });
   for (const note of backend.notes) reporter.note(note);
+  reporter.note(`computing with ${describeBackend(backend)}`);
+  await startBackend(backend.name);
   const miner = new Miner(
     { ...options, backend: backend.name },
     { api, payloads, key, now, random, report: reporter.report },

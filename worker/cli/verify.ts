@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import type { BlockReport } from '#worker/audit/block-audit.ts';
 import type { PoolAuditDependencies, PoolReport } from '#worker/audit/pool-audit.ts';
@@ -7,7 +8,7 @@ import { type CommandEnvironment, examples, numberOption } from '#worker/cli/com
 interface VerifyFlags {
   readonly coordinator?: string;
   readonly dataDir: string;
-  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  readonly backend: WantedBackend;
   /** `--no-payloads`. */
   readonly payloads: boolean;
   /** True by `--loss`, false by `--no-loss`. */
@@ -42,9 +43,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--no-loss', 'do not evaluate the losses of the block')
     .option('--sample <n>', 'evaluate the losses of so many submissions again', numberOption(1, 1e9))
     .addOption(
-      new Option('--backend <name>', 'compute backend')
-        .choices(['auto', 'wasm', 'tensorflow'])
-        .default(settings.backend),
+      new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     )
     .option('--json', 'one JSON object', false)
     .addHelpText(

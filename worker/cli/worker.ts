@@ -1,5 +1,6 @@
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { type Command, Option } from 'commander';
+import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
 import { type CommandEnvironment, examples, listOption, numberOption } from '#worker/cli/command.ts';
 import { workerToken } from '#worker/env.ts';
@@ -14,7 +15,7 @@ interface WorkerFlags {
   readonly dataDir: string;
   readonly roles: Role[];
   readonly threads: number;
-  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  readonly backend: WantedBackend;
   readonly name: string;
   readonly json: boolean;
 }
@@ -34,9 +35,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--roles <list>', `what it does: ${ROLES.join(',')}`, listOption(ROLES), [...ROLES])
     .option('--threads <n>', 'hashing threads', numberOption(1, 256), defaultThreads(availableParallelism()))
     .addOption(
-      new Option('--backend <name>', 'compute backend')
-        .choices(['auto', 'wasm', 'tensorflow'])
-        .default(settings.backend),
+      new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     )
     .option('--name <name>', 'name that the pool shows', hostname().slice(0, MAX_NAME_CHARS))
     .option('--json', 'one JSON object per line', false)

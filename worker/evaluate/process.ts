@@ -1,5 +1,5 @@
 import { Evaluation, type LossRequest } from '#worker/evaluate/evaluation.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { serve } from '#worker/process/serve.ts';
 import { type ChildSetting, openPayloads } from '#worker/process/setting.ts';
 

@@ -1,10 +1,12 @@
 import { ApiClient } from '#worker/client/api-client.ts';
 import { PayloadCache } from '#worker/client/payload-cache.ts';
+import type { BackendName } from '#worker/model/backend/start.ts';
 
 /** What a computing process is told when it starts. */
 export interface ChildSetting {
   readonly coordinator: string;
-  readonly backend: 'auto' | 'wasm' | 'tensorflow';
+  /** Chosen and tested by the parent. */
+  readonly backend: BackendName;
   readonly cacheDir: string;
   readonly cacheBytes: number;
 }

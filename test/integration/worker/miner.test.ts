@@ -5,7 +5,7 @@ import { before, it } from 'node:test';
 import { keyPair } from '#shared/crypto/keys.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 import { TINY_TEXT, TinyPool } from '#test/helpers/tiny-pool.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { Miner, type MinerOptions } from '#worker/train/miner.ts';
 import type { MinerEvent } from '#worker/train/miner-events.ts';
 

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs';
 import { plainLosses } from '#test/helpers/plain-gpt2.ts';
 import { assertClose, onBackend, randomIds, roughWeights, smallConfig } from '#test/helpers/tensors.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { Model } from '#worker/model/model.ts';
 import { toTensors } from '#worker/model/tensors.ts';
 import { fromValues } from '#worker/model/weight-set.ts';

@@ -3,7 +3,7 @@ import { before, describe, it } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
 import { plainLogits, plainLossAndGradients, plainLosses } from '#test/helpers/plain-gpt2.ts';
 import { assertClose, onBackend, randomIds, roughWeights, smallConfig } from '#test/helpers/tensors.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { Model } from '#worker/model/model.ts';
 import { meanLoss, networkOf } from '#worker/model/network.ts';
 import { tokenTensor, toTensors } from '#worker/model/tensors.ts';

@@ -3,7 +3,7 @@ import { before, describe, it } from 'node:test';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { assertClose, onBackend, randomIds, randomValues } from '#test/helpers/tensors.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { genericKernels } from '#worker/model/kernels/generic.ts';
 import { activeKernels, type CachedRows, type Kernels } from '#worker/model/kernels/kernels.ts';
 

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs';
 import { initialWeights } from '#shared/weights/initial-weights.ts';
 import { plainLossAndGradients } from '#test/helpers/plain-gpt2.ts';
 import { assertClose, onBackend, roughWeights, smallConfig } from '#test/helpers/tensors.ts';
-import { startBackend } from '#worker/model/backend.ts';
+import { startBackend } from '#worker/model/backend/start.ts';
 import { toTensors } from '#worker/model/tensors.ts';
 import { batches } from '#worker/train/batches.ts';
 import { Trainer } from '#worker/train/trainer.ts';
