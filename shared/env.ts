@@ -9,6 +9,7 @@ export const ENVIRONMENT = {
   AIBLOCK_COORDINATOR:
     'address of the coordinator for worker, miner, chat, verify (default http://HOST:PORT)',
   AIBLOCK_WORKER_TOKEN: 'token with which a new worker enrols (default: the one in the data folder)',
+  AIBLOCK_TRUST_PROXY: 'reverse proxies in front of the coordinator: their number or addresses (default none)',
   AIBLOCK_LOG_LEVEL: 'trace, debug, info, warn, error or silent (default info)',
   REDIS_URL: 'Redis to use instead of a private one',
 } as const;
@@ -26,6 +27,7 @@ export interface Environment {
   readonly backend: WantedBackend;
   readonly coordinatorUrl: string;
   readonly workerToken: string | undefined;
+  readonly trustProxy: string | undefined;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   readonly redisUrl: string | undefined;
 }
@@ -63,6 +65,7 @@ export function parseEnvironment(variables: Readonly<Record<string, string | und
     backend: oneOf('AIBLOCK_BACKEND', WANTED_BACKENDS, 'auto'),
     coordinatorUrl,
     workerToken: text('AIBLOCK_WORKER_TOKEN'),
+    trustProxy: text('AIBLOCK_TRUST_PROXY'),
     logLevel: oneOf('AIBLOCK_LOG_LEVEL', LOG_LEVELS, 'info'),
     redisUrl,
   };
