@@ -23,6 +23,8 @@ export interface PayloadRequest {
   /** Session token of a worker, for payloads that are not yet on the chain. */
   readonly bearer?: string | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** The first byte that is wanted; 0 unless given. */
+  readonly start?: number | undefined;
 }
 
 export interface Upload {
@@ -87,13 +89,19 @@ export class ApiClient {
     return parseAnswer(response, submissionSchema);
   }
 
-  /** The bytes of a payload as they arrive. The caller checks their hash. */
+  /** The bytes of a payload, from `start` on, as they arrive. The caller checks their hash. */
   async payload(hash: string, request: PayloadRequest = {}): Promise<AsyncIterable<Uint8Array>> {
+    const { bearer, signal, start = 0 } = request;
     const response = await this.#call(`payload/${hash}`, {
-      headers: request.bearer === undefined ? {} : { authorization: `Bearer ${request.bearer}` },
-      ...(request.signal && { signal: request.signal }),
+      headers: {
+        ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
+        ...(start > 0 && { range: `bytes=${start}-` }),
+      },
+      ...(signal && { signal }),
     });
     must(response.body, 'UNAVAILABLE', () => `${response.url}: expected a body, got none`);
+    const partial = response.status === 206;
+    must(partial === start > 0, 'UNAVAILABLE', () => `${response.url}: expected the bytes from ${start} on`);
     return response.body;
   }
 

@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { PayloadRequest } from '#worker/client/api-client.ts';
+import { PayloadFile } from '#worker/client/payload-file.ts';
 
 /** Where payload bytes come from: the coordinator. */
 export interface PayloadOrigin {
@@ -19,6 +20,14 @@ export interface PayloadSource {
   get(hash: string, options?: PayloadOptions): Promise<Uint8Array>;
 }
 
+/** Payloads that are too large to be in memory as a whole. */
+export interface PayloadFiles {
+  /** The caller closes it. */
+  open(hash: string, options?: PayloadOptions): Promise<OpenPayload>;
+}
+
+export type OpenPayload = Pick<PayloadFile, 'bytes' | 'read' | 'close'>;
+
 export interface PayloadCacheOptions {
   readonly dir: string;
   /** Least recently used files go when the folder outgrows this. */
@@ -30,16 +39,24 @@ export interface PayloadCacheOptions {
 const MAX_PAYLOAD_BYTES = 2 ** 31;
 const HASH = /^[0-9a-f]{64}$/;
 const STALE_TEMPORARY_MS = 3_600_000;
+/** A line that breaks so often does not carry the payload. */
+const ATTEMPTS = 3;
 
 /**
  * Content-addressed files, one per payload, named by their hash. A fetch streams into a temporary file that
- * gets its name only when the hash is right, so a crash leaves no half payload; every read is hashed again,
- * and a damaged file is fetched anew. Several processes may share the folder.
+ * gets its name only when the hash is right, so a crash leaves no half payload. Several processes may share the
+ * folder.
+ *
+ * A file is hashed when this process first reads it, and fetched anew where it is damaged. Afterwards it is trusted
+ * while it is the same file with the same size and time of its last change: who wants to deceive us about those
+ * could as well change this program. So the access time tells how lately a file was used, not the other.
  */
 export class PayloadCache implements PayloadSource {
   readonly #options: PayloadCacheOptions;
   readonly #origin: PayloadOrigin;
-  readonly #fetching = new Map<string, Promise<Uint8Array>>();
+  readonly #fetching = new Map<string, Promise<void>>();
+  /** Stamps of files whose hash was found right, by hash. */
+  readonly #verified = new Map<string, string>();
   /** Bytes in the folder when last looked, plus what was added since. */
   #bytes: number;
 
@@ -60,54 +77,88 @@ export class PayloadCache implements PayloadSource {
 
   /** The payload's bytes. BLOCK_PAYLOAD where the coordinator sends others, or more than `maxBytes`. */
   async get(hash: string, options: PayloadOptions = {}): Promise<Uint8Array> {
+    const file = await this.open(hash, { maxBytes: MAX_PAYLOAD_BYTES, ...options });
+    try {
+      const bytes = new Uint8Array(file.bytes);
+      await file.read(bytes, 0);
+      return bytes;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** As `get`, to be read in pieces. The file stays readable though it may be dropped from the folder. */
+  async open(hash: string, options: PayloadOptions = {}): Promise<PayloadFile> {
     if (!HASH.test(hash)) throw new PoolError('BAD_REQUEST', 'payload: expected 64 lower-case hex digits');
-    const stored = await this.#read(hash);
-    if (stored) return stored;
-    const running = this.#fetching.get(hash);
-    // A fetch that another caller aborts must not fail this one: it is only joined, never inherited.
-    if (running !== undefined) return running.catch(() => this.#fetch(hash, options));
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const file = await this.#openVerified(hash);
+      if (file) return file;
+      const running = this.#fetching.get(hash);
+      // A fetch that another caller aborts must not fail this one: it is only joined, never inherited.
+      await (running?.catch(() => this.#fetchOnce(hash, options)) ?? this.#fetchOnce(hash, options));
+    }
+    throw new PoolError('STORE_IO', `payload ${hash}: it vanishes from ${this.#options.dir} time and again`);
+  }
+
+  async #openVerified(hash: string): Promise<PayloadFile | undefined> {
+    const path = join(this.#options.dir, hash);
+    const file = await PayloadFile.open(path);
+    if (file === undefined) return undefined;
+    try {
+      if (this.#verified.get(hash) !== file.stamp && (await file.hash()) !== hash) {
+        await rm(path, { force: true });
+        await file.close();
+        return undefined;
+      }
+      this.#verified.set(hash, file.stamp);
+      await this.#touch(path);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Whole seconds survive being written back, so that the time of the last change stays what it was. */
+  async #touch(path: string): Promise<void> {
+    const found = await stat(path).catch(() => undefined); // evicted by another process meanwhile
+    if (found === undefined) return;
+    await utimes(path, this.#options.now() / 1000, Math.floor(found.mtimeMs / 1000)).catch(() => {});
+  }
+
+  #fetchOnce(hash: string, options: PayloadOptions): Promise<void> {
     const fetching = this.#fetch(hash, options).finally(() => this.#fetching.delete(hash));
     this.#fetching.set(hash, fetching);
     return fetching;
   }
 
-  async #read(hash: string): Promise<Uint8Array | undefined> {
-    const path = join(this.#options.dir, hash);
-    const bytes = await readFile(path).catch(() => undefined);
-    if (bytes === undefined) return undefined;
-    if (sha256Hex(bytes) !== hash) {
-      await rm(path, { force: true });
-      return undefined;
-    }
-    const used = new Date(this.#options.now());
-    await utimes(path, used, used).catch(() => {}); // evicted by another process meanwhile
-    return bytes;
-  }
-
-  async #fetch(hash: string, options: PayloadOptions): Promise<Uint8Array> {
+  async #fetch(hash: string, options: PayloadOptions): Promise<void> {
     const { dir, now } = this.#options;
-    const temporary = join(dir, `${hash}.${randomUUID()}.tmp`);
+    const path = join(dir, hash);
+    const temporary = `${path}.${randomUUID()}.tmp`;
     try {
       const bytes = await this.#download(hash, temporary, options);
-      await rename(temporary, join(dir, hash));
-      const used = new Date(now());
-      await utimes(join(dir, hash), used, used).catch(() => {});
-      this.#bytes += bytes.length;
+      const seconds = Math.floor(now() / 1000);
+      await utimes(temporary, now() / 1000, seconds);
+      const { ino, size, mtimeMs } = await stat(temporary);
+      await rename(temporary, path);
+      this.#verified.set(hash, `${ino}:${size}:${mtimeMs}`);
+      this.#bytes += bytes;
       if (this.#bytes > this.#options.maxBytes) await this.#evict(hash);
-      return bytes;
     } catch (error) {
       await rm(temporary, { force: true });
       throw asPoolError(error, options.signal);
     }
   }
 
-  async #download(hash: string, path: string, options: PayloadOptions): Promise<Uint8Array> {
-    const most = options.maxBytes ?? MAX_PAYLOAD_BYTES;
+  /** Bytes that came. */
+  async #download(hash: string, path: string, options: PayloadOptions): Promise<number> {
+    const most = options.maxBytes ?? Number.POSITIVE_INFINITY;
     const digest = createHash('sha256');
     const file = await open(path, 'wx');
     let size = 0;
     try {
-      for await (const chunk of await this.#origin.payload(hash, options)) {
+      for await (const chunk of this.#arriving(hash, options)) {
         size += chunk.length;
         if (size > most)
           throw new PoolError('BLOCK_PAYLOAD', `payload ${hash}: expected at most ${most} bytes`);
@@ -120,7 +171,23 @@ export class PayloadCache implements PayloadSource {
     const got = digest.digest('hex');
     if (got !== hash)
       throw new PoolError('BLOCK_PAYLOAD', `payload ${hash}: got ${size} bytes with the hash ${got}`);
-    return readFile(path);
+    return size;
+  }
+
+  /** A payload from the coordinator. A line that breaks is taken up again where it broke. */
+  async *#arriving(hash: string, options: PayloadOptions): AsyncGenerator<Uint8Array> {
+    let start = 0;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        for await (const chunk of await this.#origin.payload(hash, { ...options, start })) {
+          start += chunk.length;
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        if (error instanceof PoolError || options.signal?.aborted || attempt === ATTEMPTS) throw error;
+      }
+    }
   }
 
   /** Oldest first, until the folder is within nine tenths of its limit; `keep` was asked for just now. */
@@ -148,7 +215,7 @@ async function list(dir: string): Promise<CachedFile[]> {
   const files = await Promise.all(
     names.map(async (name) => {
       const found = await stat(join(dir, name)).catch(() => undefined);
-      return found && { name, bytes: found.size, usedMs: found.mtimeMs };
+      return found && { name, bytes: found.size, usedMs: found.atimeMs };
     }),
   );
   return files.filter((file) => file !== undefined);
@@ -164,11 +231,9 @@ async function removeStale({ dir, now }: PayloadCacheOptions): Promise<void> {
 
 const sizeOf = (files: readonly CachedFile[]): number => files.reduce((sum, { bytes }) => sum + bytes, 0);
 
-const sha256Hex = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
-
 function asPoolError(error: unknown, signal: AbortSignal | undefined): unknown {
   if (error instanceof PoolError || signal?.aborted) return error;
-  const code = (error as NodeJS.ErrnoException).code;
+  const { code } = error as NodeJS.ErrnoException;
   const local = typeof code === 'string' && /^E[A-Z]+$/.test(code) && 'syscall' in (error as object);
   return new PoolError(
     local && !code.startsWith('ECONN') ? 'STORE_IO' : 'UNAVAILABLE',

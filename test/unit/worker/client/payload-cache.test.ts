@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, it } from 'node:test';
 import { tempDir } from '#test/helpers/temp-dir.ts';
@@ -10,6 +10,8 @@ import { PayloadCache } from '#worker/client/payload-cache.ts';
 /** An origin that counts, and can send something else. */
 class Origin {
   readonly asked: { hash: string; bearer: string | undefined }[] = [];
+  /** Where the line of the next calls breaks, in bytes from the payload's first. */
+  readonly breaks: number[] = [];
   readonly payloads = new Map<string, Uint8Array>();
 
   add(text: string): string {
@@ -19,12 +21,14 @@ class Origin {
     return hash;
   }
 
-  async payload(hash: string, { bearer }: PayloadRequest): Promise<AsyncIterable<Uint8Array>> {
+  async payload(hash: string, { bearer, start = 0 }: PayloadRequest): Promise<AsyncIterable<Uint8Array>> {
     this.asked.push({ hash, bearer });
     const bytes = this.payloads.get(hash) as Uint8Array;
+    const end = this.breaks.shift();
     return (async function* () {
-      yield bytes.subarray(0, 3);
-      yield bytes.subarray(3);
+      yield bytes.subarray(start, start + 3);
+      yield bytes.subarray(start + 3, end);
+      if (end !== undefined) throw new TypeError('terminated');
     })();
   }
 }
@@ -101,4 +105,43 @@ it('clears temporary files of a killed process, and leaves fresh ones alone', as
   nowMs += 2 * 3_600_000;
   await open();
   assert.deepEqual(await readdir(dir), []);
+});
+
+it('takes a broken line up again where it broke, and gives up after the third', async () => {
+  const hash = origin.add('some weights that take long');
+  origin.breaks.push(6, 9);
+  assert.equal(text(await (await open()).get(hash)), 'some weights that take long');
+  assert.equal(origin.asked.length, 3);
+  const other = origin.add('weights on a very bad line');
+  origin.breaks.push(6, 9, 12);
+  await assert.rejects((await open()).get(other), { code: 'UNAVAILABLE' });
+});
+
+it('opens a payload that is read in pieces, even after it was dropped', async () => {
+  const hash = origin.add('some weights');
+  const cache = await open();
+  const file = await cache.open(hash);
+  await rm(join(dir, hash));
+  const into = new Uint8Array(7);
+  await file.read(into, 5);
+  assert.deepEqual([text(into), file.bytes], ['weights', 12]);
+  await assert.rejects(file.read(into, 6), { code: 'STORE_IO' });
+  await file.close();
+});
+
+it('hashes a file once a process, and again when it was changed', async () => {
+  const hash = origin.add('some weights');
+  await (await open()).get(hash);
+  const cache = await open();
+  const stamps = new Set<string>();
+  for (let i = 0; i < 3; i++) {
+    const file = await cache.open(hash);
+    stamps.add(file.stamp);
+    await file.close();
+    nowMs += 5_000;
+  }
+  assert.equal(stamps.size, 1, 'using a file leaves the time of its last change');
+  await writeFile(join(dir, hash), 'sOme weights');
+  assert.equal(text(await cache.get(hash)), 'some weights');
+  assert.equal(origin.asked.length, 2);
 });
