@@ -73,12 +73,12 @@ export class Tokenizer {
     return new Tokenizer({ hub, tokens, endNames });
   }
 
-  /** No tokens are added at either end. */
-  encode(text: string): number[] {
+  /** Tokens are added at the ends, as in front of a prompt, only where `addSpecial` says so and the file has some. */
+  encode(text: string, { addSpecial = false }: { readonly addSpecial?: boolean } = {}): number[] {
     if (text === '') return [];
     const ids: number[] = guarded(
       'the text cannot be encoded',
-      () => this.#hub.encode(text, { add_special_tokens: false }).ids,
+      () => this.#hub.encode(text, { add_special_tokens: addSpecial }).ids,
     );
     must(
       ids.every((id) => Number.isInteger(id)),
@@ -106,6 +106,10 @@ export class Tokenizer {
   /** Special tokens stand for no text: they are left out when decoding. */
   isSpecial(id: number): boolean {
     return this.#special.has(id);
+  }
+
+  get specialIds(): readonly number[] {
+    return [...this.#special];
   }
 }
 
