@@ -1,6 +1,8 @@
 import { readdir } from 'node:fs/promises';
 import type { Section } from '#test/bench/model/section.ts';
 import { type Choice, figure, type Report } from '#test/bench/report.ts';
+import { type BackendName, startBackend } from '#worker/model/backend/start.ts';
+import { buildKernels } from '#worker/model/kernels/build.mjs';
 
 const FOLDER = new URL('./model/', import.meta.url);
 
@@ -11,6 +13,8 @@ export async function bench(report: Report, { only, backend }: Choice): Promise<
   if (unknown !== undefined) {
     throw new Error(`no section "${unknown}"; there is: ${[...sections.keys()].join(', ')}`);
   }
+  await buildKernels();
+  await startBackend(backend as BackendName);
   for (const [name, section] of sections) {
     if (only.length > 0 && !only.includes(name)) continue;
     await section.rows({
