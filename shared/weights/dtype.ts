@@ -29,7 +29,7 @@ const EXPONENTS = { F32: [0x7f80_0000], F16: [0x7c00, 0x7c00_0000], BF16: [0x7f8
  * that do not lie on a word are copied.
  */
 export function firstNonFinite(dtype: Dtype, bytes: Uint8Array): number {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >>> 2);
   const [low, high] = EXPONENTS[dtype];
   const at = high === undefined ? firstWith(words, low) : firstWithEither(words, low, high);
@@ -62,8 +62,10 @@ function firstNonFiniteFrom(dtype: Dtype, bytes: Uint8Array, start: number): num
 
 /** Little-endian bytes of any dtype → f32 values (the one form models compute in). */
 export function toFloat32(dtype: Dtype, bytes: Uint8Array): Float32Array {
-  if (dtype === 'F32') return new Float32Array(bytes.slice().buffer);
-  const halves = new Uint16Array(bytes.slice().buffer);
+  // A copy of its own memory: the bytes need not lie on a word, and `slice` of a Node buffer copies nothing.
+  const { buffer } = new Uint8Array(bytes);
+  if (dtype === 'F32') return new Float32Array(buffer);
+  const halves = new Uint16Array(buffer);
   const out = new Float32Array(halves.length);
   const bits = new Uint32Array(out.buffer);
   if (dtype === 'BF16') for (let i = 0; i < halves.length; i++) bits[i] = (halves[i] as number) << 16;

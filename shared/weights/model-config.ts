@@ -1,7 +1,10 @@
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { field, isPlainObject, onlyValue, show } from '#shared/weights/families/fields.ts';
+import { absentField, field, isPlainObject, onlyValue, show } from '#shared/weights/families/fields.ts';
 import { gpt2Shapes, parseGpt2 } from '#shared/weights/families/gpt2.ts';
-import { llamaShapes } from '#shared/weights/families/llama.ts';
+import { llamaShapes, parseLlama } from '#shared/weights/families/llama.ts';
+import { parseMistral } from '#shared/weights/families/mistral.ts';
+import { parseQwen2 } from '#shared/weights/families/qwen2.ts';
+import { parseQwen3 } from '#shared/weights/families/qwen3.ts';
 
 /** What every family has. Letters in the maths: L layers, H heads, C width, F inner, T context, V vocabulary. */
 interface CommonConfig {
@@ -54,7 +57,16 @@ export type ModelConfig = Gpt2Config | LlamaConfig;
 /** 2³⁷ parameters: above the largest dense models of these families, and a size that a pool's disks can hold. */
 const MAX_PARAMETERS = 2 ** 37;
 
-const PARSERS: ReadonlyMap<unknown, (json: object) => ModelConfig> = new Map([['gpt2', parseGpt2]]);
+const PARSERS: ReadonlyMap<unknown, (json: object) => ModelConfig> = new Map<
+  unknown,
+  (json: object) => ModelConfig
+>([
+  ['gpt2', parseGpt2],
+  ['llama', parseLlama],
+  ['mistral', parseMistral],
+  ['qwen2', parseQwen2],
+  ['qwen3', parseQwen3],
+]);
 
 /**
  * Reads a Hugging Face `config.json`. Keys that do not change the computation (dropout rates, token ids,
@@ -71,6 +83,7 @@ export function parseModelConfig(json: unknown): ModelConfig {
     () => `model_type: expected one of ${[...PARSERS.keys()].join(', ')}, got ${show(type)}`,
   );
   onlyValue(json, 'is_encoder_decoder', false);
+  absentField(json, 'quantization_config');
   const config = parse(json);
   const parameters = parameterCount(config);
   must(

@@ -43,11 +43,11 @@ export function roughWeights(config: ModelConfig, seed: number): Map<string, Flo
 }
 
 /** Runs `work` with another backend current, and comes back. */
-export async function onBackend<T>(name: string, work: () => T): Promise<T> {
+export async function onBackend<T>(name: string, work: () => T | Promise<T>): Promise<T> {
   const before = tf.getBackend();
   await tf.setBackend(name);
   try {
-    return work();
+    return await work();
   } finally {
     await tf.setBackend(before);
   }

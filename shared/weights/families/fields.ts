@@ -32,6 +32,12 @@ export function wholeField(json: object, key: string, max: number, otherwise?: n
   return value;
 }
 
+/** A key that must be absent or null. */
+export function absentField(json: object, key: string): void {
+  const value = field(json, key) ?? null;
+  must(value === null, 'CONFIG_UNSUPPORTED', () => `${key}: expected none, got ${show(value)}`);
+}
+
 /** A number above 0 and at most `max`; `otherwise` where the key is absent or null. */
 export function positiveField(json: object, key: string, max: number, otherwise?: number): number {
   const value = field(json, key) ?? otherwise;

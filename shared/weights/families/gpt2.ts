@@ -11,7 +11,7 @@ import {
 import type { Gpt2Config } from '#shared/weights/model-config.ts';
 
 /** The published names of one curve: x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))). */
-const GELU_NAMES: readonly unknown[] = ['gelu_new', 'gelu_pytorch_tanh'];
+const GELU_NAMES: readonly unknown[] = ['gelu_new', 'gelu_pytorch_tanh', 'gelu_fast'];
 
 /** A `config.json` of `model_type` "gpt2". */
 export function parseGpt2(json: object): Gpt2Config {

@@ -85,3 +85,11 @@ test('dtypes are these and no others', () => {
   assert.deepEqual(Object.keys(DTYPE_BYTES) satisfies string[], ['F32', 'F16', 'BF16'] satisfies Dtype[]);
   for (const other of ['f32', 'F64', 'I8', '', 'toString', '__proto__']) assert.ok(!isDtype(other), other);
 });
+
+test('a view of a larger Node buffer is read where it is', () => {
+  const all = Buffer.concat([Buffer.from([9]), f32(1.5, -2)]);
+  assert.deepEqual([...toFloat32('F32', all.subarray(1))], [1.5, -2]);
+  assert.deepEqual([...toFloat32('F32', all.subarray(5))], [-2]);
+  assert.deepEqual(toFloat32('BF16', all.subarray(1)).length, 4);
+  assert.equal(firstNonFinite('F32', Buffer.concat([Buffer.from([9]), f32(1, Number.NaN)]).subarray(1)), 1);
+});
