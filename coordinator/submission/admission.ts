@@ -6,8 +6,8 @@ import {
   SUBMISSION_METADATA_KEY,
   type SubmissionManifest,
   type SubmittedTensor,
-  verifySubmission,
 } from '#shared/protocol/submission.ts';
+import { verifySubmission } from '#shared/protocol/verify-submission.ts';
 import { tensorBytes } from '#shared/weights/dtype.ts';
 import type { SafetensorsEntry, SafetensorsHeader } from '#shared/weights/safetensors.ts';
 

@@ -13,7 +13,7 @@ const STAGES = ['submission', 'queue', 'evaluation', 'mining', 'commit', 'payout
 /** The stages in order, their construction, and their options in one place. */
 const MAY_KNOW_ALL = /^coordinator\/(pipeline|node|options)\.ts$/;
 /** Packages that compute only. */
-const PURE_PACKAGES = /^(@noble\/(curves|hashes)|cborg|zod|@huggingface\/tokenizers)(\/|$)/;
+const PURE_PACKAGES = /^(@noble\/(curves|hashes)|@bitauth\/libauth|cborg|zod|@huggingface\/tokenizers)(\/|$)/;
 /** Where a program begins; worker/…/process.ts is the main file of a child process. */
 const ENTRY = /(^|\/)(main|env)\.ts$|^worker\/\w+\/process\.ts$/;
 

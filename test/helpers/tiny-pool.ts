@@ -6,11 +6,8 @@ import { keyPair } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { cutWindows, makeShards, shardsRoot } from '#shared/pol/windows.ts';
 import { bitsFromTarget, MAX_TARGET } from '#shared/pow/target.ts';
-import {
-  SUBMISSION_METADATA_KEY,
-  type SubmissionManifest,
-  verifySubmission,
-} from '#shared/protocol/submission.ts';
+import { SUBMISSION_METADATA_KEY, type SubmissionManifest } from '#shared/protocol/submission.ts';
+import { verifySubmission } from '#shared/protocol/verify-submission.ts';
 import type { TensorRefMessage } from '#shared/protocol/worker.ts';
 import { toTokenizerJson, trainBpe } from '#shared/text/bpe-trainer.ts';
 import { Tokenizer } from '#shared/text/tokenizer.ts';

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type DigestKind, digest } from '#shared/crypto/digest.ts';
 import { addressOf, isPublicKey, keyPair, parseAddress, sign, verifySignature } from '#shared/crypto/keys.ts';
+import { verifyOneOfMany } from '#shared/crypto/verify-many.ts';
 import { flipBit, readVectors } from '#test/helpers/vectors.ts';
 
 interface Signed {
@@ -38,32 +39,37 @@ test('keys, addresses and signatures are those of the vectors', () => {
   }
 });
 
-test('the signature that the refused ones were made from is accepted', () => {
-  const { signature, digest: signed, key } = vectors.accepted;
-  assert.ok(verifySignature(signature, signed, key));
-});
+/** Two implementations of one rule. */
+const IMPLEMENTATIONS = { verifySignature, verifyOneOfMany };
 
-for (const { why, signature, digest: signed, key } of vectors.refused) {
-  test(`SIGNATURE: refuses ${why}`, () => {
-    assert.equal(verifySignature(signature, signed, key), false);
+for (const [name, verify] of Object.entries(IMPLEMENTATIONS)) {
+  test(`${name}: the signature that the refused ones were made from is accepted`, () => {
+    const { signature, digest: signed, key } = vectors.accepted;
+    assert.ok(verify(signature, signed, key));
+  });
+
+  for (const { why, signature, digest: signed, key } of vectors.refused) {
+    test(`SIGNATURE: ${name} refuses ${why}`, () => {
+      assert.equal(verify(signature, signed, key), false);
+    });
+  }
+
+  test(`${name}: every changed bit of signature, digest or key is refused`, () => {
+    const { signature, digest: signed, key } = vectors.accepted;
+    for (let bit = 0; bit < 64 * 8; bit += 3) assert.ok(!verify(flipBit(signature, bit), signed, key));
+    for (let bit = 0; bit < 32 * 8; bit += 3) assert.ok(!verify(signature, flipBit(signed, bit), key));
+    for (let bit = 0; bit < 33 * 8; bit += 3) assert.ok(!verify(signature, signed, flipBit(key, bit)));
+  });
+
+  test(`${name}: arbitrary bytes are refused without an exception`, () => {
+    const bytes = fc.uint8Array({ maxLength: 70 });
+    fc.assert(
+      fc.property(bytes, bytes, bytes, (signature, signed, key) => {
+        assert.equal(verify(signature, signed, key), false);
+      }),
+    );
   });
 }
-
-test('every changed bit of signature, digest or key is refused', () => {
-  const { signature, digest: signed, key } = vectors.accepted;
-  for (let bit = 0; bit < 64 * 8; bit += 3) assert.ok(!verifySignature(flipBit(signature, bit), signed, key));
-  for (let bit = 0; bit < 32 * 8; bit += 3) assert.ok(!verifySignature(signature, flipBit(signed, bit), key));
-  for (let bit = 0; bit < 33 * 8; bit += 3) assert.ok(!verifySignature(signature, signed, flipBit(key, bit)));
-});
-
-test('property: arbitrary bytes are refused without an exception', () => {
-  const bytes = fc.uint8Array({ maxLength: 70 });
-  fc.assert(
-    fc.property(bytes, bytes, bytes, (signature, signed, key) => {
-      assert.equal(verifySignature(signature, signed, key), false);
-    }),
-  );
-});
 
 test('property: what is signed verifies, and nothing else', () => {
   const secrets = fc.bigInt({ min: 1n, max: 2n ** 255n });
@@ -71,8 +77,10 @@ test('property: what is signed verifies, and nothing else', () => {
     fc.property(secrets, fc.uint8Array({ minLength: 32, maxLength: 32 }), (n, signed) => {
       const pair = keyPair(Buffer.from(n.toString(16).padStart(64, '0'), 'hex'));
       const signature = sign(signed, pair.secretKey);
-      assert.ok(verifySignature(signature, signed, pair.publicKey));
-      assert.ok(!verifySignature(signature, flipBit(signed, 0), pair.publicKey));
+      for (const verify of Object.values(IMPLEMENTATIONS)) {
+        assert.ok(verify(signature, signed, pair.publicKey));
+        assert.ok(!verify(signature, flipBit(signed, 0), pair.publicKey));
+      }
       assert.ok((signature[32] as number) < 0x80, 'low-S');
     }),
     { numRuns: 10 },

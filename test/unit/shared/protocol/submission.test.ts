@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keyPair } from '#shared/crypto/keys.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
-import { signSubmission, submissionId, verifySubmission } from '#shared/protocol/submission.ts';
+import { signSubmission, submissionId } from '#shared/protocol/submission.ts';
+import { verifySubmission } from '#shared/protocol/verify-submission.ts';
 import type { TensorRef } from '#shared/weights/model-root.ts';
 import { readVectors } from '#test/helpers/vectors.ts';
 
