@@ -12,10 +12,14 @@ const LOGIT_SD = 0.5;
 /** Positions matter less than tokens at first: as large as these, they would only be noise on them. */
 const POSITION_SD = 0.005;
 
+const EMBEDDINGS = ['transformer.wte.weight', 'model.embed_tokens.weight'];
+/** The two matrices of each block whose results are added to the residual stream, by their names in the families. */
+const WRITES_RESIDUAL = /\.(c_proj|o_proj|down_proj)\.weight$/;
+
 /**
  * Fresh float32 weights of a model, the same bytes on every machine: matrices near normal with standard
- * deviation 0.02, those that write to the residual stream divided by √(2·layers), token embeddings such that
- * logits have a standard deviation of 0.5, small position embeddings, norms 1, biases 0.
+ * deviation 0.02, those that write to the residual stream divided by √(2·layers), the head (with tied token
+ * embeddings: these) such that logits have a standard deviation of 0.5, small position embeddings, norms 1, biases 0.
  */
 export function initialWeights(config: ModelConfig, seed: number): Map<string, Float32Array> {
   const uniform = seededUniform(seed);
@@ -29,11 +33,12 @@ export function initialWeights(config: ModelConfig, seed: number): Map<string, F
   return weights;
 }
 
-function sdOf(name: string, { layers, width }: ModelConfig): number {
+function sdOf(name: string, { layers, width, tiedHead }: ModelConfig): number {
   if (name === 'transformer.wpe.weight') return POSITION_SD;
+  const isHead = tiedHead ? EMBEDDINGS.includes(name) : name === 'lm_head.weight';
   // The last norm leaves hidden states of length √width.
-  if (name === 'transformer.wte.weight') return LOGIT_SD / Math.sqrt(width);
-  return name.endsWith('c_proj.weight') ? MATRIX_SD / Math.sqrt(2 * layers) : MATRIX_SD;
+  if (isHead) return LOGIT_SD / Math.sqrt(width);
+  return WRITES_RESIDUAL.test(name) ? MATRIX_SD / Math.sqrt(2 * layers) : MATRIX_SD;
 }
 
 /**

@@ -1,12 +1,27 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
+import * as tf from '@tensorflow/tfjs';
 import { initialWeights } from '#shared/weights/initial-weights.ts';
-import { tensorShapes } from '#shared/weights/model-config.ts';
+import { parseModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
 import { below, seededUniform, shuffled } from '#shared/weights/random.ts';
+import { allLogits } from '#test/helpers/model-passes.ts';
 import { smallConfig } from '#test/helpers/tensors.ts';
 
 const config = smallConfig({ n_embd: 96, n_layer: 2 });
+const LLAMA = {
+  model_type: 'llama',
+  hidden_size: 96,
+  intermediate_size: 200,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  num_hidden_layers: 2,
+  max_position_embeddings: 64,
+  vocab_size: 300,
+};
+
+/** Of values around 0. */
+const sdOf = (values: Float32Array) => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
 
 describe('initialWeights', () => {
   it('makes each kind of weight as large as it should be', () => {
@@ -23,8 +38,27 @@ describe('initialWeights', () => {
     };
     for (const [name, sd] of Object.entries(expected)) {
       const values = weights.get(`transformer.${name}`)!;
-      const measured = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
+      const measured = sdOf(values);
       assert.ok(Math.abs(measured / sd - 1) < 0.05, `${name}: ${measured}`);
+    }
+  });
+
+  it('makes weights of every family: logits of a standard deviation of about a half', async () => {
+    await tf.setBackend('cpu');
+    for (const [changes, layers] of [
+      [{ tie_word_embeddings: true }, 2],
+      [{ model_type: 'qwen3', head_dim: 24 }, 2],
+    ] as const) {
+      const llama = parseModelConfig({ ...LLAMA, ...changes });
+      const weights = initialWeights(llama, 3);
+      assert.deepEqual([...weights.keys()], [...tensorShapes(llama).keys()]);
+      assert.ok(
+        Math.abs(
+          sdOf(weights.get('model.layers.1.mlp.down_proj.weight')!) / (0.02 / Math.sqrt(2 * layers)) - 1,
+        ) < 0.05,
+      );
+      const logits = await allLogits(llama, weights, [1, 2, 3, 4, 5, 6, 7, 8]);
+      assert.ok(Math.abs(sdOf(logits) - 0.5) < 0.1, `${sdOf(logits)}`);
     }
   });
 
