@@ -77,6 +77,7 @@ export const ERRORS = {
   STORE_IO: [500, 'The data folder cannot be read or written.'],
   OPTION: [400, 'An option or environment variable is not valid.'],
   BACKEND: [500, 'The compute backend cannot be used.'],
+  MEMORY_BUDGET: [507, 'The memory budget is too small for one layer of the model.'],
   REDIS: [503, 'Redis is not there, or not set up as the pool needs it.'],
   UNSAFE_KEYS: [400, 'The fixed keys of the development network protect nothing.'],
 } as const satisfies Record<string, readonly [status: number, meaning: string]>;

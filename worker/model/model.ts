@@ -1,7 +1,8 @@
 import type { Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { must } from '#shared/errors/pool-error.ts';
-import type { ModelConfig } from '#shared/weights/model-config.ts';
+import { type ModelConfig, parameterCount } from '#shared/weights/model-config.ts';
+import { headLogits, headLosses } from '#worker/model/head-blocks.ts';
 import { activeKernels, type LayerCache } from '#worker/model/kernels/kernels.ts';
 import {
   type Attend,
@@ -9,8 +10,10 @@ import {
   type Lookup,
   type Network,
   networkOf,
+  type Places,
   positionsWithin,
 } from '#worker/model/network.ts';
+import { StreamedWeights } from '#worker/model/streamed-weights.ts';
 import { checkIds, tokenTensor } from '#worker/model/tensors.ts';
 import { ResidentWeights, type TensorSource, type WeightSet } from '#worker/model/weight-set.ts';
 
@@ -31,8 +34,10 @@ interface Pass<T extends tf.Tensor> {
   readonly ids: ArrayLike<number>;
   readonly positions: Int32Array;
   readonly attend: Attend;
-  /** What is wanted of the rows x [n,C] that leave the last block. */
-  readonly finish: (w: Lookup, x: Tensor2D) => T;
+  /** Which of the rows x [n,C] that leave the last block are wanted. */
+  readonly pick: (x: Tensor2D) => Tensor2D;
+  /** What is wanted of them, h [·,C] after the last norm. */
+  readonly finish: (h: Tensor2D) => Promise<T>;
 }
 
 /** Room of a fresh cache in tokens: a short answer fits, and a long one need not be paid for before it is there. */
@@ -51,14 +56,22 @@ export class Model {
   }
 
   /**
-   * Copies all tensors to the memory of the current backend. Throws WEIGHTS_NAMES or WEIGHTS_SHAPE where they are
-   * not the model's.
+   * Brings the tensors to the memory of the current backend: all of them, or where they are larger than the budget
+   * as many of them as it allows at a time. Throws WEIGHTS_NAMES or WEIGHTS_SHAPE where they are not the model's,
+   * MEMORY_BUDGET where one layer is larger than the budget.
    */
-  static async load(config: ModelConfig, source: TensorSource): Promise<Model> {
-    return new Model(config, await ResidentWeights.load(config, source));
+  static async load(config: ModelConfig, source: TensorSource, budgetBytes = usualBudget()): Promise<Model> {
+    const resident = parameterCount(config) * 4 <= budgetBytes;
+    const weights = resident
+      ? await ResidentWeights.load(config, source)
+      : await StreamedWeights.load(config, source, budgetBytes);
+    return new Model(config, weights);
   }
 
-  /** Replaces some tensors: all of them, or none where one does not fit. */
+  /**
+   * Replaces some tensors, one after another. Where one does not fit or does not come, those before it are replaced,
+   * and that one has to be swapped in before the model is used again.
+   */
   async swap(changed: TensorSource): Promise<void> {
     await this.#weights.swap(changed);
   }
@@ -80,7 +93,8 @@ export class Model {
       ids,
       positions: positionsWithin(ids.length, time),
       attend: attendWithin(network, time),
-      finish: (w, x) => activeKernels().headLosses(network.end(w, x), network.head(w), tokenTensor(labels)), // [n]
+      pick: (x) => tf.clone(x),
+      finish: (h) => headLosses(this.#weights, this.#head, { h, labels }), // [n]
     });
   }
 
@@ -147,24 +161,19 @@ export class Model {
         const sequences = parts.map(({ sequence }, i) => ({ layer: sequence.layers[layer]!, ...rows[i]! }));
         return activeKernels().attentionCached(q, k, v, sequences, network.heads(layer));
       },
-      finish: (w, x) => {
-        const last = tf.gather(x, tokenTensor(lastRows)); // [parts,C]
-        return activeKernels().logits(network.end(w, last), network.head(w)); // [parts,V]
-      },
+      pick: (x) => tf.gather(x, tokenTensor(lastRows)), // [parts,C]
+      finish: (h) => headLogits(this.#weights, this.#head, h), // [parts,V]
     };
   }
 
-  async #run<T extends tf.Tensor>({ ids, positions, attend, finish }: Pass<T>): Promise<Float32Array> {
-    const network = this.#network;
-    const { names } = network;
-    const last = [...names.end, ...names.head];
-    const after = (layer: number) => (layer < this.config.layers ? names.block(layer) : last);
+  async #run<T extends tf.Tensor>({ ids, positions, attend, pick, finish }: Pass<T>): Promise<Float32Array> {
+    const { names, ...network } = this.#network;
+    const after = (layer: number) => (layer < this.config.layers ? names.block(layer) : names.end);
     const places = network.places(positions);
     let x: Tensor2D | undefined; // [n,C], the residual stream
     let result: T | undefined;
     try {
-      const start = (w: Lookup) => tf.tidy(() => network.embed(w, tokenTensor(ids), places));
-      x = await this.#weights.use(names.embed, start, after(0));
+      x = await this.#embed(ids, places);
       for (let layer = 0; layer < this.config.layers; layer++) {
         const entering: Tensor2D = x;
         const block = (w: Lookup) => tf.tidy(() => network.block(w, entering, { layer, places, attend }));
@@ -172,11 +181,34 @@ export class Model {
         entering.dispose();
       }
       const leaving = x;
-      result = await this.#weights.use(last, (w) => tf.tidy(() => finish(w, leaving)));
+      x = await this.#weights.use(names.end, (w) => tf.tidy(() => network.end(w, pick(leaving))));
+      leaving.dispose();
+      result = await finish(x);
       return (await result.data()) as Float32Array;
     } finally {
       tf.dispose([x, places, result] as tf.TensorContainer);
     }
+  }
+
+  /** Of the token table, which may be large, only the rows of these ids [n] are brought in → [n,C] */
+  async #embed(ids: ArrayLike<number>, places: Places): Promise<Tensor2D> {
+    const { names, ...network } = this.#network;
+    const [table, ...others] = names.embed;
+    const rows = await this.#weights.rows(table as string, ids); // [n,C]
+    try {
+      const start = (w: Lookup) =>
+        tf.tidy(() => {
+          const each = tf.range(0, ids.length, 1, 'int32');
+          return network.embed((name) => (name === table ? rows : w(name)), each, places);
+        });
+      return await this.#weights.use(others, start, names.block(0));
+    } finally {
+      rows.dispose();
+    }
+  }
+
+  get #head(): string {
+    return this.#network.names.head[0] as string;
   }
 
   #checkTime(time: number): void {
@@ -184,4 +216,11 @@ export class Model {
     const ok = Number.isInteger(time) && time >= 1 && time <= context;
     must(ok, 'BAD_REQUEST', () => `tokens: expected 1..${context} in a sequence, got ${time}`);
   }
+}
+
+/** Of WebAssembly's 4 GiB a quarter is left for what is computed and for caches of keys and values. */
+const WASM_BUDGET_BYTES = 3 * 2 ** 30;
+
+function usualBudget(): number {
+  return tf.getBackend() === 'wasm' ? WASM_BUDGET_BYTES : Number.POSITIVE_INFINITY;
 }

@@ -28,7 +28,7 @@ export interface Places {
 
 export interface Network {
   readonly config: ModelConfig;
-  /** Names of the tensors that each part looks up. */
+  /** Names of the tensors that each part looks up. The token table is the first of the embedding's. */
   readonly names: {
     readonly embed: readonly string[];
     block(layer: number): readonly string[];

@@ -1,25 +1,28 @@
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { must } from '#shared/errors/pool-error.ts';
-import { DTYPE_BYTES, type Dtype, toFloat32 } from '#shared/weights/dtype.ts';
+import { DTYPE_BYTES } from '#shared/weights/dtype.ts';
 import { type ModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
+import { activeKernels } from '#worker/model/kernels/kernels.ts';
+import { loadTensor } from '#worker/model/load-tensor.ts';
 import type { Lookup } from '#worker/model/network.ts';
-import { checkSize } from '#worker/model/tensors.ts';
+import { closeTensor, type StoredTensor, type TensorSource } from '#worker/model/stored-tensor.ts';
+import { checkSize, tokenTensor } from '#worker/model/tensors.ts';
 
-/** A tensor as it is stored: little-endian values of its dtype. */
-export interface StoredTensor {
-  readonly name: string;
-  readonly dtype: Dtype;
-  readonly bytes: Uint8Array;
-}
-
-/** Tensors that come one after another, so that no more than one need be in memory twice. */
-export type TensorSource = Iterable<StoredTensor> | AsyncIterable<StoredTensor>;
+export { fromValues, type StoredTensor, type TensorSource } from '#worker/model/stored-tensor.ts';
 
 /** The weights of a model, wherever they lie while they are not in use. */
 export interface WeightSet {
   /** Runs `compute` with the named tensors in the backend; `ahead` is what will probably be wanted next. */
   use<T>(names: readonly string[], compute: (w: Lookup) => T, ahead?: readonly string[]): Promise<T>;
-  /** Replaces some tensors: all of them, or none where one is refused or does not come. */
+  /** Rows `ids` [n] of a matrix [V,C] → [n,C] */
+  rows(name: string, ids: ArrayLike<number>): Promise<Tensor2D>;
+  /** Runs `compute` with all rows of a matrix, in blocks of as many as there is room for, from the first row on. */
+  useBlocks(name: string, compute: (block: Tensor2D, firstRow: number) => void): Promise<void>;
+  /**
+   * Replaces tensors, one after another. Where one is refused or does not come, those before it are replaced, and
+   * that one may be missing until it is swapped in again.
+   */
   swap(changed: TensorSource): Promise<void>;
   /** Frees the tensors. Safe to call twice. */
   dispose(): void;
@@ -27,65 +30,86 @@ export interface WeightSet {
 
 /** All weights in the memory of the backend. */
 export class ResidentWeights implements WeightSet {
-  readonly #config: ModelConfig;
-  #tensors: Map<string, tf.Tensor>;
+  readonly #shapes: ReadonlyMap<string, number[]>;
+  readonly #tensors = new Map<string, tf.Tensor>();
 
-  private constructor(config: ModelConfig, tensors: Map<string, tf.Tensor>) {
-    this.#config = config;
-    this.#tensors = tensors;
+  private constructor(config: ModelConfig) {
+    this.#shapes = tensorShapes(config);
   }
 
   /** WEIGHTS_NAMES or WEIGHTS_SHAPE where the tensors are not the model's. */
   static async load(config: ModelConfig, source: TensorSource): Promise<ResidentWeights> {
-    const tensors = await read(config, source);
-    const missing = [...tensorShapes(config).keys()].find((name) => !tensors.has(name));
-    if (missing !== undefined) tf.dispose([...tensors.values()]);
-    must(missing === undefined, 'WEIGHTS_NAMES', () => `${missing}: expected, but not given`);
-    return new ResidentWeights(config, tensors);
+    const weights = new ResidentWeights(config);
+    try {
+      await weights.swap(source);
+      checkComplete(config, weights.#tensors);
+      return weights;
+    } catch (error) {
+      weights.dispose();
+      throw error;
+    }
   }
 
   async use<T>(_names: readonly string[], compute: (w: Lookup) => T): Promise<T> {
-    return compute((name) => {
-      const tensor = this.#tensors.get(name);
-      must(tensor, 'INTERNAL', () => `${name}: not among the weights`);
-      return tensor;
-    });
+    return compute((name) => this.#tensor(name));
+  }
+
+  async rows(name: string, ids: ArrayLike<number>): Promise<Tensor2D> {
+    return tf.tidy(() =>
+      activeKernels().gather(this.#tensor(name) as Tensor2D, tokenTensor(ids) as Tensor1D),
+    );
+  }
+
+  async useBlocks(name: string, compute: (block: Tensor2D, firstRow: number) => void): Promise<void> {
+    compute(this.#tensor(name) as Tensor2D, 0);
   }
 
   async swap(changed: TensorSource): Promise<void> {
-    for (const [name, tensor] of await read(this.#config, changed)) {
+    for await (const stored of checked(this.#shapes, changed)) {
+      const { name } = stored;
+      // First the old one goes, so that the two are never there together.
       this.#tensors.get(name)?.dispose();
-      this.#tensors.set(name, tensor);
+      this.#tensors.delete(name);
+      this.#tensors.set(name, await loadTensor(stored, this.#shapes.get(name) as number[]));
+      await closeTensor(stored);
     }
   }
 
   dispose(): void {
     for (const tensor of this.#tensors.values()) tensor.dispose();
-    this.#tensors = new Map();
+    this.#tensors.clear();
+  }
+
+  #tensor(name: string): tf.Tensor {
+    const tensor = this.#tensors.get(name);
+    must(tensor, 'INTERNAL', () => `${name}: not among the weights`);
+    return tensor;
   }
 }
 
-/** Values of a model as a source. */
-export function* fromValues(values: ReadonlyMap<string, Float32Array>): Generator<StoredTensor> {
-  for (const [name, { buffer, byteOffset, byteLength }] of values) {
-    yield { name, dtype: 'F32', bytes: new Uint8Array(buffer, byteOffset, byteLength) };
-  }
+/** WEIGHTS_NAMES where a tensor of the model is not among `given`. */
+export function checkComplete(config: ModelConfig, given: ReadonlyMap<string, unknown>): void {
+  const missing = [...tensorShapes(config).keys()].find((name) => !given.has(name));
+  must(missing === undefined, 'WEIGHTS_NAMES', () => `${missing}: expected, but not given`);
 }
 
-/** Some of the model's tensors. Where one is refused, or the source fails, what was read is freed. */
-async function read(config: ModelConfig, source: TensorSource): Promise<Map<string, tf.Tensor>> {
-  const shapes = tensorShapes(config);
-  const tensors = new Map<string, tf.Tensor>();
-  try {
-    for await (const { name, dtype, bytes } of source) {
-      const shape = shapes.get(name);
-      checkSize(name, shape, bytes.length / DTYPE_BYTES[dtype]);
-      must(!tensors.has(name), 'WEIGHTS_NAMES', () => `${name}: expected once, given twice`);
-      tensors.set(name, tf.tensor(toFloat32(dtype, bytes), shape, 'float32'));
+/** The tensors of a source that are the model's. The one at which it stops, for whatever reason, is closed. */
+export async function* checked(
+  shapes: ReadonlyMap<string, number[]>,
+  source: TensorSource,
+): AsyncGenerator<StoredTensor> {
+  const seen = new Set<string>();
+  for await (const stored of source) {
+    const { name, dtype, bytes } = stored;
+    let taken = false;
+    try {
+      checkSize(name, shapes.get(name), bytes.length / DTYPE_BYTES[dtype]);
+      must(!seen.has(name), 'WEIGHTS_NAMES', () => `${name}: expected once, given twice`);
+      seen.add(name);
+      yield stored;
+      taken = true;
+    } finally {
+      if (!taken) await closeTensor(stored);
     }
-  } catch (error) {
-    tf.dispose([...tensors.values()]);
-    throw error;
   }
-  return tensors;
 }

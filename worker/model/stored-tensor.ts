@@ -1,0 +1,103 @@
+import { DTYPE_BYTES, type Dtype, toFloat32 } from '#shared/weights/dtype.ts';
+
+/** Bytes that are not in memory: a file, or a part of one. */
+export interface BytesFile {
+  readonly length: number;
+  /** Fills `into` with the bytes from `at` on. */
+  read(into: Uint8Array, at: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A tensor as it is stored: little-endian values of its dtype. Who takes it closes its file. */
+export interface StoredTensor {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly bytes: Uint8Array | BytesFile;
+}
+
+/** Tensors that come one after another, so that no more than one need be in memory twice. */
+export type TensorSource = Iterable<StoredTensor> | AsyncIterable<StoredTensor>;
+
+/** Large enough for the disk, small enough that some of them are nothing beside a model. */
+const PIECE_BYTES = 1024 * 1024;
+/** Read ahead of the one that is converted: the threads that read do not wait for the one that computes. */
+const PIECES_AHEAD = 4;
+
+/** Values of a model as a source. */
+export function* fromValues(values: ReadonlyMap<string, Float32Array>): Generator<StoredTensor> {
+  for (const [name, { buffer, byteOffset, byteLength }] of values) {
+    yield { name, dtype: 'F32', bytes: new Uint8Array(buffer, byteOffset, byteLength) };
+  }
+}
+
+export async function closeTensor({ bytes }: StoredTensor): Promise<void> {
+  if (!(bytes instanceof Uint8Array)) await bytes.close();
+}
+
+/** Which values of a tensor, and where they go: `room` is asked anew for each piece, since memory may have moved. */
+export interface FloatsWanted {
+  readonly start: number;
+  readonly count: number;
+  room(at: number, count: number): Float32Array;
+}
+
+/** Converts values of a stored tensor to f32, piece by piece. */
+export async function readFloats({ dtype, bytes }: StoredTensor, wanted: FloatsWanted): Promise<void> {
+  const width = DTYPE_BYTES[dtype];
+  const { start, count, room } = wanted;
+  if (bytes instanceof Uint8Array) {
+    toFloats(dtype, bytes.subarray(start * width, (start + count) * width), room(0, count));
+    return;
+  }
+  const step = PIECE_BYTES / width;
+  const pieces = Math.ceil(count / step);
+  const read = async (piece: number, buffer: Uint8Array) => {
+    const at = piece * step;
+    const into = buffer.subarray(0, Math.min(step, count - at) * width);
+    await bytes.read(into, (start + at) * width);
+    return into;
+  };
+  const begin = (piece: number, buffer: Uint8Array) => {
+    const reading = read(piece, buffer);
+    reading.catch(() => {}); // told where it is awaited, unless one before it failed
+    return reading;
+  };
+  const size = Math.min(PIECE_BYTES, count * width);
+  const reads = Array.from({ length: Math.min(PIECES_AHEAD, pieces) }, (_, i) =>
+    begin(i, new Uint8Array(size)),
+  );
+  for (let piece = 0; piece < pieces; piece++) {
+    const slot = piece % reads.length;
+    const got = (await reads[slot]) as Uint8Array;
+    const values = got.length / width;
+    toFloats(dtype, got, room(piece * step, values));
+    if (piece + reads.length < pieces) {
+      reads[slot] = begin(piece + reads.length, new Uint8Array(got.buffer, 0, size));
+    }
+  }
+}
+
+/** Little-endian bytes → f32, into `out`. */
+function toFloats(dtype: Dtype, bytes: Uint8Array, out: Float32Array): void {
+  if (dtype === 'F32') {
+    new Uint8Array(out.buffer, out.byteOffset, out.byteLength).set(bytes);
+    return;
+  }
+  const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+  const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, out.length);
+  if (dtype === 'F16') {
+    const table = halfTable();
+    for (let i = 0; i < out.length; i++) out[i] = table[halves[i] as number] as number;
+    return;
+  }
+  const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
+  for (let i = 0; i < out.length; i++) bits[i] = (halves[i] as number) << 16;
+}
+
+let halves: Float32Array | undefined;
+
+/** The value of every IEEE half: looking it up takes a nanosecond, computing it twenty. */
+function halfTable(): Float32Array {
+  halves ??= toFloat32('F16', new Uint8Array(Uint16Array.from({ length: 2 ** 16 }, (_, i) => i).buffer));
+  return halves;
+}
