@@ -27,15 +27,24 @@ export interface TensorflowOps {
   biasAdd(x: Tensor2D, b: Tensor1D): Tensor2D;
   /** logits [n,V], labels int32 [n] → cross-entropy [n] and its gradient [n,V], in one pass over the logits. */
   crossEntropy(logits: Tensor2D, labels: Tensor1D): [Tensor1D, Tensor2D];
-  /** Writes `rows` [m,C] into x [n,C] from row `start` on, in place. */
-  writeRows(x: Tensor2D, start: number, rows: Tensor2D): void;
+  /** x [n,C] → the mean of each row [n,1] */
+  rowMeans(x: Tensor2D): Tensor2D;
+  /** x [n,C] → e^x of each row over their sum */
+  softmax(x: Tensor2D): Tensor2D;
+  /** Writes `rows` [m,C] into x [n,C] at `places` int32 [m], in place. */
+  writeRows(x: Tensor2D, places: Tensor1D, rows: Tensor2D): void;
 }
 
 export function tensorflowOps(): TensorflowOps {
   const backend = tf.backend() as unknown as NodeBackend;
   const { binding } = backend;
   const float: Attribute = { name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT };
-  const labelType: Attribute = { name: 'Tlabels', type: binding.TF_ATTR_TYPE, value: binding.TF_INT32 };
+  const integer = (name: string): Attribute => ({
+    name,
+    type: binding.TF_ATTR_TYPE,
+    value: binding.TF_INT32,
+  });
+  const lastAxis = tf.keep(tf.tensor1d([1], 'int32'));
   const flag = (name: string, value: boolean): Attribute => ({ name, type: binding.TF_ATTR_BOOL, value });
   return {
     matMul(a, b, transposed = {}) {
@@ -45,15 +54,17 @@ export function tensorflowOps(): TensorflowOps {
     biasAdd: (x, b) => backend.executeSingleOutput('BiasAdd', [float], [x, b]) as Tensor2D,
     crossEntropy(logits, labels) {
       const name = 'SparseSoftmaxCrossEntropyWithLogits';
-      const outputs = backend.executeMultipleOutputs(name, [float, labelType], [logits, labels], 2);
+      const outputs = backend.executeMultipleOutputs(name, [float, integer('Tlabels')], [logits, labels], 2);
       return outputs as [Tensor1D, Tensor2D];
     },
-    writeRows(x, start, rows) {
-      tf.tidy(() => {
-        const places = tf.range(start, start + rows.shape[0], 1, 'int32');
-        // Its result is the same memory under another name.
-        backend.executeSingleOutput('InplaceUpdate', [float], [x, places, rows]);
-      });
+    rowMeans(x) {
+      const attributes = [flag('keep_dims', true), float, integer('Tidx')];
+      return backend.executeSingleOutput('Mean', attributes, [x, lastAxis]) as Tensor2D;
+    },
+    softmax: (x) => backend.executeSingleOutput('Softmax', [float], [x]) as Tensor2D,
+    writeRows(x, places, rows) {
+      // Its result is the same memory under another name.
+      backend.executeSingleOutput('InplaceUpdate', [float], [x, places, rows]).dispose();
     },
   };
 }
