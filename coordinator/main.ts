@@ -17,6 +17,7 @@ Commands that work against a pool (see aiblock COMMAND --help):
   chat [prompt]         ask the model
   verify [chain] [i]    audit a pool, or one block, believing nothing
   export DIR            write the head as a Hugging Face folder
+  wallet                keys, balances and payments
 
 Examples:
   $ aiblock up                                  the whole pool on this machine
