@@ -113,6 +113,10 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
     await checkpoint?.close();
     await checkpoint?.discard?.();
     environment.out(flags.json ? json(result, flags) : report(result, flags, checkpoint?.source));
+  } catch (error) {
+    if (flags.model !== undefined && environment.signal.aborted)
+      progress.note('No chain was made. The same command goes on with what is downloaded and stored.');
+    throw error;
   } finally {
     progress.end();
     await checkpoint?.close();

@@ -21,9 +21,10 @@ export function shapeOf({ shape }: GgufTensor, { kind }: Layout): readonly numbe
 
 /** The tensor's bytes in its dtype on the chain, with the layout undone. */
 export function tensorStream(
-  file: WeightsFile,
+  file: Pick<WeightsFile, 'read'>,
   tensor: GgufTensor,
   layout: Layout,
+  stripBytes = STRIP_BYTES,
 ): AsyncIterable<Uint8Array> {
   const plain = () => decoded(file.read(tensor.start, tensor.end), tensor);
   const elementBytes = DTYPE_BYTES[tensor.type.dtype];
@@ -34,7 +35,7 @@ export function tensorStream(
     case 'interleaved':
       return deinterleaved(plain(), interleavedRows(tensor, layout.heads, elementBytes));
     case 'transposed':
-      return transposed(plain, { rows: tensor.shape[0] as number, rowBytes, elementBytes });
+      return transposed(plain, { rows: tensor.shape[0] as number, rowBytes, elementBytes, stripBytes });
   }
 }
 
@@ -99,13 +100,20 @@ async function* deinterleaved(
   }
 }
 
+interface MatrixBytes {
+  readonly rows: number;
+  readonly rowBytes: number;
+  readonly elementBytes: number;
+  readonly stripBytes: number;
+}
+
 /** [rows, columns] → [columns, rows]: so many columns in one pass over the source that they fit a strip. */
 async function* transposed(
   source: () => AsyncIterable<Uint8Array>,
-  { rows, rowBytes, elementBytes }: { rows: number; rowBytes: number; elementBytes: number },
+  { rows, rowBytes, elementBytes, stripBytes }: MatrixBytes,
 ): AsyncGenerator<Uint8Array> {
   const columns = rowBytes / elementBytes;
-  const stripColumns = Math.max(1, Math.floor(STRIP_BYTES / (rows * elementBytes)));
+  const stripColumns = Math.max(1, Math.floor(stripBytes / (rows * elementBytes)));
   for (let first = 0; first < columns; first += stripColumns) {
     const width = Math.min(stripColumns, columns - first);
     const strip = new Uint8Array(width * rows * elementBytes);
