@@ -11,6 +11,7 @@ type Names =
   | 'attentionGrad'
   | 'attentionScratchBytes'
   | 'copy'
+  | 'copyColumns'
   | 'gather'
   | 'gelu'
   | 'geluGrad'

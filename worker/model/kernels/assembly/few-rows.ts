@@ -9,7 +9,7 @@ import { ADD } from './matmul';
 /** Up to so many rows this is faster than packing (measured). */
 export const FEW: i32 = 32;
 /** Bytes of b that are fetched at a time, see `fetch`. */
-const FETCH: i32 = 65536;
+const FETCH: i32 = 131072;
 
 export function fewRows(
   m: i32, n: i32, k: i32, a: usize, lda: i32, b: usize, ldb: i32, transposeB: i32,

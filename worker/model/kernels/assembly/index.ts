@@ -9,6 +9,6 @@ export { gradScratchBytes, headLosses, headMeanLoss, lossScratchBytes } from './
 export { scratchBytes } from './layout';
 export { matmul } from './matmul';
 export { norm, normGrad, sumOfSquares } from './norm';
-export { copy, gelu, geluGrad, sumRows } from './pointwise';
+export { copy, copyColumns, gelu, geluGrad, sumRows } from './pointwise';
 export { rope } from './rope';
 export { swiglu, swigluGrad } from './swiglu';

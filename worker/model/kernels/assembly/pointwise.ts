@@ -114,3 +114,10 @@ export function scaleRow(x: usize, count: i32, factor: f32): void {
 export function copy(from: usize, to: usize, count: i32): void {
   memory.copy(to, from, (<usize>count) << 2);
 }
+
+/** out [rows,columns] = the columns from `start` on of x [rows,width] */
+export function copyColumns(x: usize, rows: i32, width: i32, start: i32, columns: i32, out: usize): void {
+  for (let row = 0; row < rows; row++) {
+    memory.copy(at(out, row * columns), at(x, row * width + start), (<usize>columns) << 2);
+  }
+}
