@@ -86,7 +86,7 @@ export function meanLoss(
   const { ids, labels, time } = batch;
   const places = network.places(positionsWithin(ids.shape[0], time));
   const attend = attendWithin(network, time);
-  let x = network.embed(w, ids, places); // [n,C], the residual stream
+  let x = tf.tidy(() => network.embed(w, ids, places)); // [n,C], the residual stream
   for (let layer = 0; layer < network.config.layers; layer++) {
     // A scope a layer: without it the tensors between would all live until the end of the network.
     const entering = x;
