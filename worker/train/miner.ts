@@ -129,7 +129,7 @@ export class Miner {
     const { batchSize, file, backend, learningRate, steps } = this.#options;
     const { config, manifest } = head.meta;
     const corpus: Corpus = await loadCorpus(
-      Tokenizer.fromJson(manifest.tokenizer),
+      Tokenizer.fromJson(manifest.tokenizer, manifest.tokenizer_config),
       file === undefined ? {} : { file },
     );
     this.#take(head);
