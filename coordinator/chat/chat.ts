@@ -7,11 +7,11 @@ import type { FromWorker } from '#shared/protocol/worker.ts';
 export interface ChatOptions {
   /** No token for this long: the answer ends with an error, or another worker is asked if none came yet. */
   readonly silenceMs: number;
-  /** Answers at once per worker; more wait for nobody: they are refused. */
+  /** Answers at once per worker, which makes so many together; more wait for nobody: they are refused. */
   readonly maxPerWorker: number;
 }
 
-export const CHAT_DEFAULTS: ChatOptions = { silenceMs: 60_000, maxPerWorker: 4 };
+export const CHAT_DEFAULTS: ChatOptions = { silenceMs: 60_000, maxPerWorker: 8 };
 
 export interface ChatEnd {
   readonly tokens: number;
@@ -23,9 +23,10 @@ interface Answer {
   readonly session: WorkerSession;
   readonly onText: (text: string) => void;
   readonly end: (result: ChatEnd | PoolError) => void;
-  readonly maxTokens: number;
+  /** One for each token, and one for what was held back to the end. */
+  readonly maxPieces: number;
   /** Delivered so far. */
-  tokens: number;
+  pieces: number;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -69,10 +70,10 @@ export class ChatStage implements WorkerListener {
     const answer = this.#answers.get(message.chat);
     if (!answer || answer.session !== session) return; // cancelled a moment ago
     if (message.type === 'chat-token') {
-      if (++answer.tokens > answer.maxTokens) {
+      if (++answer.pieces > answer.maxPieces) {
         session.send({ type: 'chat-cancel', chat: answer.id });
         answer.end(new PoolError('INTERNAL', 'the worker did not stop at the agreed length'));
-        throw new PoolError('MESSAGE', `expected at most ${answer.maxTokens} tokens in ${answer.id}`);
+        throw new PoolError('MESSAGE', `expected at most ${answer.maxPieces} pieces in ${answer.id}`);
       }
       this.#watch(answer);
       answer.onText(message.text);
@@ -108,14 +109,14 @@ export class ChatStage implements WorkerListener {
       session.chats += 1;
       const cancel = () => {
         session.send({ type: 'chat-cancel', chat: id });
-        answer.end({ tokens: answer.tokens, reason: 'cancelled' });
+        answer.end({ tokens: answer.pieces, reason: 'cancelled' });
       };
       const answer: Answer = {
         id,
         session,
         onText: listener.onText,
-        maxTokens: request.max_tokens,
-        tokens: 0,
+        maxPieces: request.max_tokens + 1,
+        pieces: 0,
         timer: undefined,
         end: (result) => {
           if (!this.#answers.delete(id)) return;
@@ -129,14 +130,7 @@ export class ChatStage implements WorkerListener {
       this.#watch(answer);
       if (listener.signal.aborted) return cancel();
       listener.signal.addEventListener('abort', cancel, { once: true });
-      session.send({
-        type: 'chat',
-        chat: id,
-        prompt: request.prompt,
-        maxTokens: request.max_tokens,
-        temperature: request.temperature,
-        ...(request.seed === undefined ? {} : { seed: request.seed }),
-      });
+      session.send({ type: 'chat', chat: id, request });
     });
   }
 

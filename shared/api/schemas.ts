@@ -15,13 +15,40 @@ export const errorBodySchema = z.strictObject({
   }),
 });
 
-/** `POST /chat` and the one message a client sends on `/ws/chat`. */
-export const chatRequestSchema = z.strictObject({
-  prompt: z.string().min(1).max(20_000),
-  max_tokens: z.int().min(1).max(1024).default(64),
-  temperature: z.number().min(0).max(5).default(0.8),
-  seed: z.int().min(0).max(0xffffffff).optional(),
+const MAX_PROMPT_CHARS = 20_000;
+/** A conversation of a few hours; what the model's context has no room for is left out, oldest first. */
+const MAX_MESSAGES = 200;
+const MAX_STOPS = 8;
+const stopSchema = z.string().min(1).max(100);
+
+export const chatMessageSchema = z.strictObject({
+  role: z.enum(['system', 'user', 'assistant']),
+  content: z.string().max(MAX_PROMPT_CHARS),
 });
+export type ChatMessage = z.infer<typeof chatMessageSchema>;
+
+/** `POST /chat` and the one message a client sends on `/ws/chat`. */
+export const chatRequestSchema = z
+  .strictObject({
+    /** Text that the model goes on from. */
+    prompt: z.string().min(1).max(MAX_PROMPT_CHARS).optional(),
+    /** A conversation, which the model's chat template writes down; instead of a prompt. */
+    messages: z.array(chatMessageSchema).min(1).max(MAX_MESSAGES).optional(),
+    max_tokens: z.int().min(1).max(1024).default(64),
+    // What is left out is as the model's generation_config has it.
+    temperature: z.number().min(0).max(5).optional(),
+    /** 0 keeps all tokens. */
+    top_k: z.int().min(0).max(1_048_576).optional(),
+    top_p: z.number().min(0.001).max(1).optional(),
+    min_p: z.number().min(0).max(1).optional(),
+    repetition_penalty: z.number().min(0.1).max(10).optional(),
+    /** The answer ends before the first of these. */
+    stop: z.union([stopSchema, z.array(stopSchema).max(MAX_STOPS)]).optional(),
+    seed: z.int().min(0).max(0xffffffff).optional(),
+  })
+  .refine(({ prompt, messages }) => (prompt === undefined) !== (messages === undefined), {
+    error: 'expected either a prompt or messages',
+  });
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
 
 export const chatResponseSchema = z.strictObject({

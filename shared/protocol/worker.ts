@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { chatRequestSchema } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { firstIssue } from '#shared/errors/schema-issue.ts';
 
@@ -158,14 +159,8 @@ export const toWorkerSchema = z.discriminatedUnion('type', [
   }),
   /** The work (all its leases) or the evaluation lease is off. */
   z.strictObject({ type: z.literal('cancel'), id }),
-  z.strictObject({
-    type: z.literal('chat'),
-    chat: id,
-    prompt: z.string(),
-    maxTokens: z.number().int().positive(),
-    temperature: z.number().nonnegative(),
-    seed: z.number().int().optional(),
-  }),
+  /** The question as the user sent it. */
+  z.strictObject({ type: z.literal('chat'), chat: id, request: chatRequestSchema }),
   z.strictObject({ type: z.literal('chat-cancel'), chat: id }),
   z.strictObject({
     type: z.literal('error'),

@@ -1,5 +1,3 @@
-import type { Tokenizer } from '#shared/text/tokenizer.ts';
-
 /** What a broken or unfinished character decodes to. */
 const REPLACEMENT = '\ufffd';
 /**
@@ -9,47 +7,62 @@ const REPLACEMENT = '\ufffd';
 const CONTEXT_TOKENS = 4;
 const MAX_HELD_TOKENS = 16;
 
+/** The part of a tokenizer that is used, which may be in another thread. */
+export interface TokenDecoder {
+  decode(ids: readonly number[]): string | Promise<string>;
+  /** Special tokens stand for no text. */
+  isSpecial(id: number): boolean;
+}
+
 /**
  * Decodes a stream of token ids without ever handing out half a character. All pieces together are exactly
- * `tokenizer.decode` of all ids.
+ * what the tokenizer decodes all ids to, less what it decodes those `before` to.
  */
 export class StreamDecoder {
-  readonly #tokenizer: Pick<Tokenizer, 'decode' | 'isSpecial'>;
-  #held: number[] = [];
-  /** Characters of the held tokens' text that are already handed out. */
-  #emitted = 0;
+  readonly #tokenizer: TokenDecoder;
+  #held: number[];
+  /** Characters of the held tokens' text that are already handed out; undefined until they are known. */
+  #emitted: number | undefined;
 
-  constructor(tokenizer: Pick<Tokenizer, 'decode' | 'isSpecial'>) {
+  /** `before` are tokens that the stream goes on from: a tokenizer may decode a first word otherwise than a later one. */
+  constructor(tokenizer: TokenDecoder, before: readonly number[] = []) {
     this.#tokenizer = tokenizer;
+    this.#held = before.filter((id) => !tokenizer.isSpecial(id)).slice(-CONTEXT_TOKENS);
   }
 
   /** The text that is certain after this token; empty while a character is unfinished. */
-  push(id: number): string {
+  async push(id: number): Promise<string> {
     if (this.#tokenizer.isSpecial(id)) return '';
-    const text = this.#certain([...this.#held, id]);
+    const emitted = await this.#emittedChars();
+    const text = await this.#certain([...this.#held, id]);
     this.#held.push(id);
-    const piece = text.slice(this.#emitted);
-    this.#emitted = text.length;
+    this.#emitted = Math.max(emitted, text.length);
     if (this.#held.length > MAX_HELD_TOKENS) this.#forget();
-    return piece;
+    return text.slice(emitted);
   }
 
   /** The rest, with U+FFFD for a character that was never finished. The decoder is as new afterwards. */
-  flush(): string {
-    const rest = this.#tokenizer.decode(this.#held).slice(this.#emitted);
+  async flush(): Promise<string> {
+    const emitted = await this.#emittedChars();
+    const rest = (await this.#tokenizer.decode(this.#held)).slice(emitted);
     this.#held = [];
     this.#emitted = 0;
     return rest;
   }
 
+  async #emittedChars(): Promise<number> {
+    this.#emitted ??= (await this.#certain(this.#held)).length;
+    return this.#emitted;
+  }
+
   /** Of a run of broken bytes only the last U+FFFD can still change. */
-  #certain(ids: readonly number[]): string {
-    const text = this.#tokenizer.decode(ids);
+  async #certain(ids: readonly number[]): Promise<string> {
+    const text = await this.#tokenizer.decode(ids);
     return text.endsWith(REPLACEMENT) ? text.slice(0, -1) : text;
   }
 
   #forget(): void {
     this.#held = this.#held.slice(-CONTEXT_TOKENS);
-    this.#emitted = this.#certain(this.#held).length;
+    this.#emitted = undefined;
   }
 }

@@ -1,10 +1,16 @@
-import { must } from '#shared/errors/pool-error.ts';
+import type { ChatRequest } from '#shared/api/schemas.ts';
 import type { ModelRef } from '#shared/protocol/worker.ts';
 import { StreamDecoder } from '#shared/text/stream-decoder.ts';
-import { Tokenizer } from '#shared/text/tokenizer.ts';
-import { generate } from '#worker/chat/generate.ts';
-import type { PayloadSource } from '#worker/client/payload-cache.ts';
+import { seededUniform } from '#shared/weights/random.ts';
+import { type ModelDefaults, modelDefaults, samplingOf } from '#worker/chat/answer-settings.ts';
+import { promptTokens } from '#worker/chat/prompt-tokens.ts';
+import { sampleToken } from '#worker/chat/sampling.ts';
+import { type BatchModel, type Made, Scheduler } from '#worker/chat/scheduler.ts';
+import { Speech } from '#worker/chat/speech.ts';
+import { StopStrings } from '#worker/chat/stop-strings.ts';
+import type { Sequence } from '#worker/model/model.ts';
 import { type MetaView, ModelSlot } from '#worker/model/model-slot.ts';
+import { TextThread } from '#worker/text/text-thread.ts';
 
 export interface ModelWanted {
   readonly model: ModelRef;
@@ -13,15 +19,7 @@ export interface ModelWanted {
 }
 
 export interface AnswerRequest extends ModelWanted {
-  readonly prompt: string;
-  readonly maxTokens: number;
-  readonly temperature: number;
-  readonly seed?: number | undefined;
-}
-
-export interface AnswerResult {
-  readonly tokens: number;
-  readonly reason: 'stop' | 'length' | 'cancelled';
+  readonly question: ChatRequest;
 }
 
 export interface AnswerContext {
@@ -29,107 +27,207 @@ export interface AnswerContext {
   emit(event: { text: string }): void;
 }
 
-/**
- * A small model makes hundreds of tokens a second, more than anybody reads and more messages than a coordinator
- * takes: what comes within this time goes out together.
- */
-const TOGETHER_MS = 25;
+export interface ChatEngineOptions {
+  readonly maxAnswers: number;
+  readonly chunkTokens: number;
+  /** Keys and values of all answers together. */
+  readonly cacheBytes: number;
+  /** How long answers by older weights may hold up the new ones; then they end where they are. */
+  readonly swapPatienceMs: number;
+}
 
-/** Hands text on in pieces: the first at once, the others not too often. */
-class Speech {
-  readonly #emit: AnswerContext['emit'];
-  readonly #now: () => number;
-  #held = '';
-  #saidAt = Number.NEGATIVE_INFINITY;
+export const CHAT_ENGINE_DEFAULTS: ChatEngineOptions = {
+  maxAnswers: 8,
+  chunkTokens: 64,
+  cacheBytes: 2 ** 30,
+  swapPatienceMs: 30_000,
+};
 
-  constructor(emit: AnswerContext['emit'], now: () => number) {
-    this.#emit = emit;
-    this.#now = now;
-  }
+export interface ChatEngineDependencies {
+  readonly payloads: ConstructorParameters<typeof ModelSlot>[0];
+  readonly now: () => number;
+}
 
-  say(text: string): void {
-    this.#held += text;
-    if (this.#now() - this.#saidAt >= TOGETHER_MS) this.end();
-  }
+const HURRY_MS = 100;
 
-  end(): void {
-    if (this.#held === '') return;
-    this.#emit({ text: this.#held });
-    this.#held = '';
-    this.#saidAt = this.#now();
-  }
+/** A model that is ready to answer. */
+interface Shown {
+  readonly root: string;
+  readonly meta: MetaView;
+  readonly text: TextThread;
+  readonly defaults: ModelDefaults;
+  readonly special: ReadonlySet<number>;
+  readonly scheduler: Scheduler<Sequence>;
 }
 
 /**
- * Answers prompts with the model it is asked for, one after another: weights are swapped between answers,
- * never within one. Lives in the chat process.
+ * Answers questions with the model that each names, those of one model together. Weights are swapped between
+ * answers, never within one: who asks for other weights waits for the answers before, for `swapPatienceMs` at
+ * most, and who comes later waits behind. Lives in the chat process.
  */
 export class ChatEngine {
   readonly #slot: ModelSlot;
+  readonly #options: ChatEngineOptions;
   readonly #now: () => number;
+  #shown: Shown | undefined;
   #turn: Promise<unknown> = Promise.resolve();
-  #tokenizer: { meta: string; tokenizer: Tokenizer } | undefined;
+  /** Answers that use the model that is shown. */
+  readonly #working = new Set<Promise<void>>();
 
-  constructor(payloads: PayloadSource, now: () => number) {
+  constructor(options: ChatEngineOptions, { payloads, now }: ChatEngineDependencies) {
     this.#slot = new ModelSlot(payloads);
+    this.#options = options;
     this.#now = now;
   }
 
   /** Makes a model ready, so that the next answer need not wait for it. */
-  load(wanted: ModelWanted, signal: AbortSignal): Promise<void> {
-    return this.#inTurn(async () => {
-      const { meta } = await this.#slot.show(wanted.model, { bearer: wanted.bearer, signal });
-      this.#tokenizerOf(meta);
+  async load(wanted: ModelWanted, signal: AbortSignal): Promise<void> {
+    await Promise.race([this.#with(wanted, signal, async () => {}), aborted(signal)]);
+    signal.throwIfAborted();
+  }
+
+  /**
+   * Text goes to `emit` in pieces of whole characters. A cancelled answer resolves at once, and its next token
+   * is not made.
+   */
+  async answer(request: AnswerRequest, context: AnswerContext): Promise<Made> {
+    const { signal } = context;
+    const progress = { tokens: 0 };
+    const cancelled = aborted(signal).then(() => ({ tokens: progress.tokens, reason: 'cancelled' }) as const);
+    const made = this.#with(request, signal, (shown) => {
+      return this.#answer(shown, request.question, { ...context, progress });
     });
+    return Promise.race([
+      cancelled,
+      made.catch((error) => (signal.aborted ? cancelled : Promise.reject(error))),
+    ]);
   }
 
-  /** Text goes to `emit` in pieces of whole characters. A cancelled answer ends before its next token. */
-  answer(request: AnswerRequest, context: AnswerContext): Promise<AnswerResult> {
-    return this.#inTurn(() => this.#answer(request, context));
+  /** Ends the text thread and every answer. */
+  async close(): Promise<void> {
+    this.#shown?.scheduler.cutShort();
+    await this.#shown?.text.close();
   }
 
-  async #answer(request: AnswerRequest, { signal, emit }: AnswerContext): Promise<AnswerResult> {
-    let tokens = 0;
+  async #answer(
+    { text, defaults, special, scheduler, meta }: Shown,
+    question: ChatRequest,
+    { signal, emit, progress }: AnswerContext & { readonly progress: { tokens: number } },
+  ): Promise<Made> {
+    const { context } = meta.config;
+    const room = context - Math.min(question.max_tokens, Math.floor(context / 2));
+    const prompt = await promptTokens(text, question, room);
+    const isSpecial = (id: number) => special.has(id);
+    const decode = (ids: readonly number[]) => text.decode(ids);
+    const decoder = new StreamDecoder({ decode, isSpecial }, question.prompt === undefined ? [] : prompt);
+    const stops = new StopStrings([question.stop ?? []].flat());
+    const speech = new Speech((event) => signal.aborted || emit(event), this.#now);
+    const sampling = samplingOf(question, defaults);
+    const uniform = seededUniform(question.seed ?? freshSeed());
+    const made = await scheduler.answer({
+      prompt,
+      maxTokens: question.max_tokens,
+      signal,
+      choose: (logits, seen) => {
+        const token = sampleToken(logits, { ...sampling, seen, uniform });
+        return defaults.stopTokens.has(token) ? null : token;
+      },
+      take: async (token) => {
+        progress.tokens += 1;
+        speech.say(stops.push(await decoder.push(token)));
+        return !stops.found;
+      },
+    });
+    if (made.reason === 'cancelled') return made;
+    speech.say(stops.push(await decoder.flush()));
+    speech.say(stops.end());
+    speech.end();
+    return stops.found ? { ...made, reason: 'stop' } : made;
+  }
+
+  /** Models are changed one after another; what works with one of them does not wait for each other. */
+  async #with<T>(wanted: ModelWanted, signal: AbortSignal, work: (shown: Shown) => Promise<T>): Promise<T> {
+    const entered = this.#turn.then(async () => {
+      const working = work(await this.#show(wanted, signal));
+      const over: Promise<void> = working.then(
+        () => this.#over(over),
+        () => this.#over(over),
+      );
+      this.#working.add(over);
+      return { working };
+    });
+    this.#turn = entered.catch(() => {});
+    return (await entered).working;
+  }
+
+  #over(work: Promise<void>): void {
+    this.#working.delete(work);
+  }
+
+  async #show(wanted: ModelWanted, signal: AbortSignal): Promise<Shown> {
+    signal.throwIfAborted();
+    const { root, metaPayload } = wanted.model;
+    const current = this.#shown;
+    if (current?.root === root && current.meta.payload === metaPayload) return current;
+    if (current) await this.#drain(current.scheduler, signal);
+    this.#shown = await this.#swap(wanted, signal);
+    return this.#shown;
+  }
+
+  async #drain(scheduler: Scheduler<Sequence>, signal: AbortSignal): Promise<void> {
+    const startedMs = this.#now();
+    // Again and again, since an answer may yet be reading its question.
+    const hurry = setInterval(() => {
+      if (this.#now() - startedMs >= this.#options.swapPatienceMs) scheduler.cutShort();
+    }, HURRY_MS);
     try {
+      await Promise.race([Promise.all(this.#working), aborted(signal)]);
       signal.throwIfAborted();
-      const { model, meta } = await this.#slot.show(request.model, { bearer: request.bearer, signal });
-      const tokenizer = this.#tokenizerOf(meta);
-      const decoder = new StreamDecoder(tokenizer);
-      const speech = new Speech(emit, this.#now);
-      for await (const token of generate(model, promptTokens(tokenizer, request.prompt), {
-        maxTokens: request.maxTokens,
-        temperature: request.temperature,
-        ...(request.seed !== undefined && { seed: request.seed }),
-        stopTokens: tokenizer.endOfText === null ? [] : [tokenizer.endOfText],
-        signal,
-      })) {
-        tokens += 1;
-        speech.say(decoder.push(token));
-      }
-      speech.say(decoder.flush());
-      speech.end();
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      return { tokens, reason: 'cancelled' };
+      await scheduler.idle();
+    } finally {
+      clearInterval(hurry);
     }
-    return { tokens, reason: tokens < request.maxTokens ? 'stop' : 'length' };
   }
 
-  #tokenizerOf({ payload, manifest }: MetaView): Tokenizer {
-    if (this.#tokenizer?.meta !== payload)
-      this.#tokenizer = { meta: payload, tokenizer: Tokenizer.fromJson(manifest.tokenizer) };
-    return this.#tokenizer.tokenizer;
-  }
-
-  #inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(task);
-    this.#turn = result.catch(() => {});
-    return result;
+  async #swap({ model: ref, bearer }: ModelWanted, signal: AbortSignal): Promise<Shown> {
+    const before = this.#shown;
+    const { model, meta } = await this.#slot.show(ref, { bearer, signal });
+    const { maxAnswers, chunkTokens, cacheBytes } = this.#options;
+    const maxCachedTokens = Math.floor(cacheBytes / cacheBytesPerToken(meta));
+    const limits = { maxAnswers, chunkTokens, maxCachedTokens };
+    const scheduler = new Scheduler(model satisfies BatchModel<Sequence>, limits);
+    const shown = { root: ref.root, meta, scheduler };
+    if (before?.meta.payload === meta.payload) return { ...before, ...shown };
+    await before?.text.close();
+    // A model without its texts answers nothing: the next question tries again.
+    this.#shown = undefined;
+    return { ...shown, ...(await openTexts(meta)) };
   }
 }
 
-function promptTokens(tokenizer: Tokenizer, prompt: string): number[] {
-  const tokens = tokenizer.encode(prompt);
-  must(tokens.length > 0, 'BAD_REQUEST', 'prompt: expected text that the tokenizer knows');
-  return tokens;
+async function openTexts({ manifest }: MetaView): Promise<Pick<Shown, 'text' | 'defaults' | 'special'>> {
+  const { tokenizer, tokenizer_config: tokenizerConfig, chat_template: chatTemplate } = manifest;
+  const text = new TextThread({ tokenizer, tokenizerConfig, chatTemplate });
+  const { endOfText, special } = await text.facts().catch(async (error) => {
+    await text.close();
+    throw error;
+  });
+  return { text, defaults: modelDefaults(manifest, endOfText), special: new Set(special) };
+}
+
+/** Keys and values of all layers in float32. */
+function cacheBytesPerToken({ config }: MetaView): number {
+  const width = config.family === 'gpt2' ? config.width : config.kvHeads * config.headDim;
+  return 2 * config.layers * width * Float32Array.BYTES_PER_ELEMENT;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function freshSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
 }

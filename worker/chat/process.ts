@@ -1,4 +1,9 @@
-import { type AnswerRequest, ChatEngine, type ModelWanted } from '#worker/chat/chat-engine.ts';
+import {
+  type AnswerRequest,
+  CHAT_ENGINE_DEFAULTS,
+  ChatEngine,
+  type ModelWanted,
+} from '#worker/chat/chat-engine.ts';
 import { startBackend } from '#worker/model/backend/start.ts';
 import { serve } from '#worker/process/serve.ts';
 import { type ChildSetting, openPayloads } from '#worker/process/setting.ts';
@@ -12,7 +17,10 @@ export type ChatProcessRequest =
 
 const setting = JSON.parse(process.argv[2] ?? '{}') as ChildSetting;
 const backend = startBackend(setting.backend);
-const engine = openPayloads(setting).then((payloads) => new ChatEngine(payloads, () => performance.now()));
+const now = () => performance.now();
+const engine = openPayloads(setting).then(
+  (payloads) => new ChatEngine(CHAT_ENGINE_DEFAULTS, { payloads, now }),
+);
 // Their failures are answers to requests.
 backend.catch(() => {});
 engine.catch(() => {});

@@ -1,6 +1,6 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { ModelRef, ToWorker } from '#shared/protocol/worker.ts';
-import type { AnswerResult } from '#worker/chat/chat-engine.ts';
+import type { Made } from '#worker/chat/scheduler.ts';
 import type { Session, Work } from '#worker/client/connection.ts';
 import type { Log } from '#worker/log.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
@@ -89,21 +89,20 @@ export class ChatRole implements WorkRole {
     }
   }
 
-  #answer(message: ChatMessage, session: Session, signal: AbortSignal): Promise<AnswerResult> {
-    const { chat, prompt, maxTokens, temperature, seed } = message;
+  #answer(message: ChatMessage, session: Session, signal: AbortSignal): Promise<Made> {
+    const { chat, request: question } = message;
     const model = this.#head;
     if (!model) throw new PoolError('UNAVAILABLE', 'this worker has not been told of a head yet');
     if (this.#running.size > MAX_WAITING)
       throw new PoolError('TOO_MANY_REQUESTS', `more than ${MAX_WAITING} chats wait at this worker`);
-    const request = { kind: 'answer', model, bearer: session.bearer, prompt, maxTokens, temperature, seed };
+    const request = { kind: 'answer', model, bearer: session.bearer, question };
     const onEvent = (event: unknown) => {
       if (!signal.aborted)
         this.#reply(session, { type: 'chat-token', chat, text: (event as { text: string }).text });
     };
     const { host, during } = this.#deps;
     return during(
-      () =>
-        host.request({ request, signal, onEvent, deadlineMs: ANSWER_DEADLINE_MS }) as Promise<AnswerResult>,
+      () => host.request({ request, signal, onEvent, deadlineMs: ANSWER_DEADLINE_MS }) as Promise<Made>,
     );
   }
 

@@ -1,54 +1,84 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
-import { type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatMessage, type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
 import { streamChat } from '#worker/client/chat-stream.ts';
 
 interface ChatFlags {
   readonly coordinator: string;
+  readonly system?: string;
+  readonly raw: boolean;
   readonly maxTokens?: number;
   readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly stop?: string[];
   readonly seed?: number;
   readonly json: boolean;
 }
 
+/** Of a conversation, so much is sent: the newest of it, far below what the API takes. */
+const MAX_SENT_CHARS = 20_000;
+const MAX_SENT_MESSAGES = 100;
+
 /** `aiblock chat`: asks the model at the head. */
 export function register(program: Command, environment: CommandEnvironment): void {
+  const collect = (stop: string, before: string[] = []) => [...before, stop];
   program
     .command('chat')
     .summary('ask the model at the head')
     .description(
-      'Asks the model at the head and prints the answer as it is made. Without a prompt, every line read is one.',
+      'Asks the model at the head and prints the answer as it is made. Without a text, a terminal becomes a conversation; of other input, every line is a question of its own.',
     )
-    .argument('[prompt]', 'text that the model goes on from')
+    .argument('[text]', 'what to ask')
     .option('--coordinator <url>', 'address of the pool', environment.settings.coordinatorUrl)
+    .option('--system <text>', 'message that comes before all others')
+    .option('--raw', 'the model goes on from the text itself, without its chat template', false)
     .option('--max-tokens <n>', 'the longest answer (default: 64)', numberOption(1, 1024))
     .option(
       '--temperature <t>',
-      '0 takes the likeliest token each time (default: 0.8)',
+      '0 takes the likeliest token each time (default: the model’s own, or 0.8)',
       numberOption(0, 5, 'any'),
     )
+    .option('--top-k <n>', 'only the n likeliest tokens; 0 for all', numberOption(0, 1_048_576))
+    .option('--top-p <p>', 'only the likeliest tokens that sum to p', numberOption(0.001, 1, 'any'))
+    .option('--min-p <p>', 'only tokens of p times the likeliest or more', numberOption(0, 1, 'any'))
+    .option('--repetition-penalty <r>', 'above 1: fewer repetitions', numberOption(0.1, 10, 'any'))
+    .option('--stop <text>', 'the answer ends before this text; may be given several times', collect)
     .option('--seed <n>', 'the same seed gives the same answer of the same head', numberOption(0, 0xffffffff))
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
       'after',
       examples(
         'aiblock chat "Call me"',
-        'aiblock chat "The whale" --max-tokens 200 --temperature 0.6 --seed 7',
-        'aiblock chat < prompts.txt',
+        'aiblock chat "Who are you?" --system "Answer in one sentence." --top-p 0.9',
+        'aiblock chat --raw "The whale" --max-tokens 200 --temperature 0.6 --seed 7',
+        'aiblock chat < questions.txt',
       ),
     )
-    .action((prompt: string | undefined, flags: ChatFlags) => {
-      return prompt === undefined ? converse(flags, environment) : ask(prompt, flags, environment);
+    .action(async (text: string | undefined, flags: ChatFlags) => {
+      if (text === undefined) await converse(flags, environment);
+      else await ask([userSays(text)], flags, environment);
     });
 }
 
-async function ask(prompt: string, flags: ChatFlags, environment: CommandEnvironment): Promise<void> {
+const userSays = (content: string): ChatMessage => ({ role: 'user', content });
+
+/** Prints the answer and returns it. */
+async function ask(
+  messages: readonly ChatMessage[],
+  flags: ChatFlags,
+  environment: CommandEnvironment,
+): Promise<string> {
   const { out, signal } = environment;
+  let answer = '';
   let end = '';
   try {
-    for await (const event of streamChat(flags.coordinator, requestOf(prompt, flags), signal)) {
+    for await (const event of streamChat(flags.coordinator, requestOf(messages, flags), signal)) {
+      if (event.type === 'token') answer += event.text;
       if (flags.json) out(`${JSON.stringify(event)}\n`);
       else if (event.type === 'token') out(printable(event.text));
       if (!flags.json) end = event.type === 'done' && event.finish_reason === 'length' ? ' …\n' : '\n';
@@ -57,17 +87,23 @@ async function ask(prompt: string, flags: ChatFlags, environment: CommandEnviron
     // Also after Ctrl-C: the terminal's next line begins at its start.
     out(end);
   }
+  return answer;
 }
 
-/** Line by line; an error of one question does not end a conversation at a terminal. */
+/** Line by line; at a terminal each with those before it, and an error does not end the conversation. */
 async function converse(flags: ChatFlags, environment: CommandEnvironment): Promise<void> {
   const { stdin, out, err, signal } = environment;
   const atTerminal = stdin.isTTY === true && !flags.json;
   const lines = createInterface({ input: stdin, signal });
+  let said: ChatMessage[] = [];
   if (atTerminal) out('Ctrl-D ends the conversation.\n> ');
   for await (const line of lines) {
     try {
-      if (line.trim() !== '') await ask(line, flags, environment);
+      if (line.trim() !== '') {
+        const messages = newest([...said, userSays(line)]);
+        const answer = await ask(messages, flags, environment);
+        if (atTerminal && !flags.raw) said = [...messages, { role: 'assistant', content: answer }];
+      }
     } catch (error) {
       if (!atTerminal || !(error instanceof PoolError)) throw error;
       err(`error ${error.code}: ${error.message}\n`);
@@ -77,14 +113,33 @@ async function converse(flags: ChatFlags, environment: CommandEnvironment): Prom
   if (atTerminal) out('\n');
 }
 
-function requestOf(prompt: string, flags: ChatFlags): ChatRequest {
-  const parsed = chatRequestSchema.safeParse({
-    prompt,
-    ...(flags.maxTokens !== undefined && { max_tokens: flags.maxTokens }),
-    ...(flags.temperature !== undefined && { temperature: flags.temperature }),
-    ...(flags.seed !== undefined && { seed: flags.seed }),
+/** Without the oldest pairs of question and answer where they are too long to be sent. */
+function newest(messages: readonly ChatMessage[]): ChatMessage[] {
+  const kept = messages.slice(-MAX_SENT_MESSAGES - 1);
+  const chars = () => kept.reduce((sum, { content }) => sum + content.length, 0);
+  while (kept.length > 1 && chars() > MAX_SENT_CHARS) kept.splice(0, 2);
+  return kept;
+}
+
+function requestOf(messages: readonly ChatMessage[], flags: ChatFlags): ChatRequest {
+  must(!(flags.raw && flags.system), 'OPTION', '--raw leaves no place for --system');
+  const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system }];
+  const question = flags.raw ? { prompt: messages.at(-1)?.content } : { messages: [...system, ...messages] };
+  const options = {
+    max_tokens: flags.maxTokens,
+    temperature: flags.temperature,
+    top_k: flags.topK,
+    top_p: flags.topP,
+    min_p: flags.minP,
+    repetition_penalty: flags.repetitionPenalty,
+    stop: flags.stop,
+    seed: flags.seed,
+  };
+  const parsed = chatRequestSchema.safeParse({ ...question, ...options });
+  must(parsed.success, 'OPTION', () => {
+    const issue = parsed.error?.issues[0];
+    return `${issue?.path.join('.') || 'text'}: ${issue?.message}`;
   });
-  must(parsed.success, 'OPTION', () => `prompt: ${parsed.error?.issues[0]?.message}`);
   return parsed.data;
 }
 

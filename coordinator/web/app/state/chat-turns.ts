@@ -1,4 +1,4 @@
-import type { ChatEvent, ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatEvent, ChatMessage, ChatRequest } from '#shared/api/schemas.ts';
 import { tokenRate } from '../net/chat-stream.ts';
 import { formatCount, formatDuration, formatPlural } from '../text/format.ts';
 
@@ -25,6 +25,9 @@ export const DEFAULT_SETTINGS: Readonly<ChatSettings> = { maxTokens: 64, tempera
 const MAX_TOKENS = 1024;
 const MAX_TEMPERATURE = 5;
 const MAX_SEED = 0xffffffff;
+/** What is sent of a conversation, far below what the API takes: the newest of it. */
+const MAX_SENT_TURNS = 50;
+const MAX_SENT_CHARS = 20_000;
 
 let turnsStarted = 0;
 
@@ -59,15 +62,32 @@ export function stopped(turn: ChatTurn): ChatTurn {
   return { ...turn, state: 'stopped' };
 }
 
-/** The message for `/ws/chat`. A setting out of range, as a number field lets one type it, takes its nearest value. */
-export function requestOf(prompt: string, settings: ChatSettings): ChatRequest {
+/**
+ * The message for `/ws/chat`: the text after the turns before it that have an answer. A setting out of range, as a
+ * number field lets one type it, takes its nearest value.
+ */
+export function requestOf(before: readonly ChatTurn[], prompt: string, settings: ChatSettings): ChatRequest {
   const { maxTokens, temperature, seed } = settings;
   return {
-    prompt,
+    messages: [...history(before, MAX_SENT_CHARS - prompt.length), { role: 'user', content: prompt }],
     max_tokens: Math.round(clamp(maxTokens, 1, MAX_TOKENS)),
     temperature: clamp(temperature, 0, MAX_TEMPERATURE),
     ...(seed === null || !Number.isFinite(seed) ? {} : { seed: Math.round(clamp(seed, 0, MAX_SEED)) }),
   };
+}
+
+function history(turns: readonly ChatTurn[], room: number): ChatMessage[] {
+  const sent: ChatMessage[] = [];
+  let chars = 0;
+  for (const { prompt, text } of turns
+    .filter((turn) => turn.text !== '')
+    .slice(-MAX_SENT_TURNS)
+    .reverse()) {
+    chars += prompt.length + text.length;
+    if (chars > room) break;
+    sent.unshift({ role: 'user', content: prompt }, { role: 'assistant', content: text });
+  }
+  return sent;
 }
 
 /** How the answer ended, and by which weights it was given. */

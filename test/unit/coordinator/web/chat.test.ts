@@ -21,7 +21,7 @@ function opened() {
   const sockets = new ManualSockets();
   const log: string[] = [];
   const stop = streamChat(
-    requestOf('The sea', DEFAULT_SETTINGS),
+    requestOf([], 'The sea', DEFAULT_SETTINGS),
     {
       onToken: (text) => log.push(text),
       onDone: ({ tokens }) => log.push(`done ${tokens}`),
@@ -37,7 +37,11 @@ function opened() {
 test('an answer is its tokens, then its end, and the socket is closed', () => {
   const { socket, log, say } = opened();
   assert.equal(socket.path, 'ws/chat');
-  assert.deepEqual(JSON.parse(socket.sent[0] ?? ''), { prompt: 'The sea', max_tokens: 64, temperature: 0.8 });
+  assert.deepEqual(JSON.parse(socket.sent[0] ?? ''), {
+    messages: [{ role: 'user', content: 'The sea' }],
+    max_tokens: 64,
+    temperature: 0.8,
+  });
   say({ type: 'token', text: ' was' });
   say({ type: 'token', text: ' calm' });
   say(done);
@@ -72,7 +76,7 @@ test('whatever is typed into the settings, the request is one the API takes', ()
   for (const maxTokens of [-5, 0, 1.5, 64, 5_000, Number.NaN])
     for (const temperature of [-1, 0, 0.8, 9, Number.POSITIVE_INFINITY])
       for (const seed of [null, -1, 7.4, 2 ** 40, Number.NaN]) {
-        const request = requestOf('x', { maxTokens, temperature, seed });
+        const request = requestOf([], 'x', { maxTokens, temperature, seed });
         assert.deepEqual(chatRequestSchema.parse(request), request);
       }
 });
@@ -88,4 +92,27 @@ test('a turn keeps its text and says how it ended', () => {
   assert.equal(footnoteOf(stopped(begun)), 'Stopped.');
   assert.equal(footnoteOf(failed(begun, 'TIMEOUT', 'late')), 'The answer is not whole.');
   assert.equal(footnoteOf(failed(startTurn('x', 0), 'NO_WORKER', 'none')), 'No answer.');
+});
+
+test('a question is sent with the newest turns that have an answer, as many as fit', () => {
+  const turn = (prompt: string, text: string) => withToken(startTurn(prompt, 0), text, 1);
+  const before = [
+    turn('one', ' two'),
+    failed(startTurn('lost', 0), 'NO_WORKER', 'none'),
+    turn('three', ' four'),
+  ];
+  const contents = (turns: typeof before, prompt: string) =>
+    requestOf(turns, prompt, DEFAULT_SETTINGS).messages?.map(({ content }) => content);
+  assert.deepEqual(contents(before, 'five'), ['one', ' two', 'three', ' four', 'five']);
+  const long = turn('x'.repeat(19_999), '');
+  assert.deepEqual(contents([...before, withToken(long, 'y', 2)], 'five'), ['five']);
+  assert.equal(
+    contents(
+      Array.from({ length: 90 }, () => turn('a', 'b')),
+      'last',
+    )?.length,
+    101,
+  );
+  const request = requestOf(before, 'z'.repeat(20_000), DEFAULT_SETTINGS);
+  assert.deepEqual(chatRequestSchema.parse(request), request);
 });

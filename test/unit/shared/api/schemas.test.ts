@@ -39,8 +39,15 @@ test('chat: bounds, defaults, unknown keys', () => {
   assert.deepEqual(chatRequestSchema.parse({ prompt: 'x' }), {
     prompt: 'x',
     max_tokens: 64,
-    temperature: 0.8,
   });
+  const messages = [
+    { role: 'system', content: '' },
+    { role: 'user', content: 'x' },
+  ];
+  const all = { top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1.1, stop: ['a', 'b'], seed: 1 };
+  const full = { messages, max_tokens: 9, temperature: 0, ...all };
+  assert.deepEqual(chatRequestSchema.parse(full), full);
+  assert.equal(chatRequestSchema.parse({ prompt: 'x', stop: 'a' }).stop, 'a');
   const bad = [
     'x',
     null,
@@ -53,6 +60,22 @@ test('chat: bounds, defaults, unknown keys', () => {
     { prompt: 'x', temperature: -1 },
     { prompt: 'x', temperature: Number.NaN },
     { prompt: 'x', temperature: Number.POSITIVE_INFINITY },
+    { prompt: 'x', messages },
+    { messages: [] },
+    { messages: Array.from({ length: 201 }, () => messages[1]) },
+    { messages: [{ role: 'tool', content: 'x' }] },
+    { messages: [{ role: 'user' }] },
+    { messages: [{ role: 'user', content: 'x', name: 'y' }] },
+    { prompt: 'x', top_k: -1 },
+    { prompt: 'x', top_k: 0.5 },
+    { prompt: 'x', top_p: 0 },
+    { prompt: 'x', top_p: 1.1 },
+    { prompt: 'x', min_p: -0.1 },
+    { prompt: 'x', repetition_penalty: 0 },
+    { prompt: 'x', stop: '' },
+    { prompt: 'x', stop: [''] },
+    { prompt: 'x', stop: Array.from({ length: 9 }, () => 'a') },
+    { prompt: 'x', stop: 'a'.repeat(101) },
     { prompt: 'x', seed: -1 },
     { prompt: 'x', seed: 2 ** 32 },
     JSON.parse('{"prompt":"x","__proto__":{"seed":1}}'),
