@@ -101,7 +101,7 @@ function guard(limits: UploadLimits): (handler: BodyHandler) => RequestHandler {
       count(address, -1);
       // Whoever refuses early leaves the rest of the body unread: the watch must not outlive the answer.
       body.stop();
-      drain(request, response);
+      drain(request);
     }
   };
 }
@@ -120,11 +120,13 @@ function declaredBytes(request: Request, maxUploadBytes: number): number | undef
   return bytes;
 }
 
-/** Reads on and throws away for a moment after an early answer, then ends the connection. */
-function drain(request: Request, response: Response): void {
+/**
+ * Reads on and throws away for a moment after an early answer, then ends the connection. Nothing announces that end: a
+ * server that answers "connection: close" closes at once, and the client finds a broken pipe where it writes.
+ */
+function drain(request: Request): void {
   if (request.complete) return;
-  if (!response.headersSent) response.set('connection', 'close');
   request.resume();
   const timer = setTimeout(() => request.destroy(), DRAIN_MS);
-  request.once('close', () => clearTimeout(timer));
+  for (const event of ['end', 'close']) request.once(event, () => clearTimeout(timer));
 }

@@ -24,6 +24,8 @@ export interface SafetensorsHeader {
 /** A header of the largest model in use (some thousand tensors) is under 1 MiB; 8 MiB leaves room. */
 export const MAX_HEADER_BYTES = 8 * 1024 * 1024;
 const MAX_TENSORS = 20_000;
+/** Metadata has members, too, however few the tensors are. */
+const MIN_MEMBERS = 256;
 const MAX_NAME_BYTES = 512;
 const MAX_RANK = 8;
 
@@ -48,13 +50,15 @@ export function headerLength(prefix: Uint8Array, maxBytes = MAX_HEADER_BYTES): n
 
 /**
  * The JSON header → entries in file order: gapless from 0, without overlap, sizes equal to shape × dtype. Of tensors
- * that `passOver` names only the place is read: they may have any dtype and shape, and are not among the entries.
+ * that `passOver` names only the place is read: they may have any dtype and shape, and are not among the entries. Who
+ * knows the model passes the number of its tensors, and the header of a file of more is given up where they begin.
  */
 export function parseSafetensorsHeader(
   json: Uint8Array,
   passOver: (name: string) => boolean = () => false,
+  maxTensors = MAX_TENSORS,
 ): SafetensorsHeader {
-  const root = parseStrictJson(decodeUtf8(json));
+  const root = parseStrictJson(decodeUtf8(json), Math.max(maxTensors + 1, MIN_MEMBERS));
   must(root instanceof Map, 'WEIGHTS_HEADER', 'expected the header to be an object');
   const entries: SafetensorsEntry[] = [];
   const places: Pick<SafetensorsEntry, 'name' | 'start' | 'end'>[] = [];
@@ -64,7 +68,7 @@ export function parseSafetensorsHeader(
       readMetadata(value, metadata);
       continue;
     }
-    must(places.length < MAX_TENSORS, 'WEIGHTS_HEADER', `expected at most ${MAX_TENSORS} tensors`);
+    must(places.length < maxTensors, 'WEIGHTS_HEADER', `expected at most ${maxTensors} tensors`);
     if (passOver(name)) {
       const [start, end] = parseOffsets(JSON.stringify(name.slice(0, 80)), value);
       places.push({ name, start, end });

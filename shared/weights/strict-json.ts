@@ -14,10 +14,11 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 /**
  * Reads one JSON value of objects, arrays, strings and plain non-negative integers. `JSON.parse` would keep the
  * last of two equal keys and read 4.0, 1e1 and -0 as integers: here repeated keys, fractions, exponents, signs,
- * leading zeros, halves of surrogate pairs and deep nesting are refused, so that two readers never disagree.
+ * leading zeros, halves of surrogate pairs and deep nesting are refused, so that two readers never disagree. More than
+ * `maxMembers` of any object or list are refused as well, where they stand.
  */
-export function parseStrictJson(text: string): StrictValue {
-  const reader = new Reader(text);
+export function parseStrictJson(text: string, maxMembers = MAX_MEMBERS): StrictValue {
+  const reader = new Reader(text, maxMembers);
   const value = reader.value(0);
   reader.end();
   return value;
@@ -26,9 +27,11 @@ export function parseStrictJson(text: string): StrictValue {
 class Reader {
   private at = 0;
   private readonly text: string;
+  private readonly maxMembers: number;
 
-  constructor(text: string) {
+  constructor(text: string, maxMembers: number) {
     this.text = text;
+    this.maxMembers = maxMembers;
   }
 
   value(depth: number): StrictValue {
@@ -69,7 +72,7 @@ class Reader {
       return;
     }
     for (let members = 1; ; members++) {
-      must(members <= MAX_MEMBERS, 'WEIGHTS_HEADER', `expected at most ${MAX_MEMBERS} members`);
+      must(members <= this.maxMembers, 'WEIGHTS_HEADER', () => `expected at most ${this.maxMembers} members`);
       item();
       if (this.peek() === close) break;
       this.take(',');
