@@ -34,7 +34,7 @@ export function rotaryFrequencies(headDim: number, { theta, scaling }: LlamaConf
   if (scaling.kind === 'linear') return plain.map((frequency) => frequency / scaling.factor);
   const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalContext } = scaling;
   return plain.map((frequency) => {
-    const turns = originalContext / f32(f32(2 * Math.PI) / frequency); // within the original context
+    const turns = f32(originalContext / f32(f32(2 * Math.PI) / frequency)); // within the original context
     if (turns < low) return frequency / factor;
     if (turns > high) return frequency;
     const share = f32(f32(turns - low) / f32(high - low)); // between the two: a bit of both

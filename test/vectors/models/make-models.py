@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import GPT2Config, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 from transformers.models.auto import AutoModelForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 HERE = pathlib.Path(__file__).parent
 LENGTHS = [1, 5, 23, 64]
@@ -191,5 +192,54 @@ def make(name, config, dtype, seed):
     print(f"{name}: {sum(p.numel() for p in model.parameters())} parameters, largest logit {largest:.1f}", file=sys.stderr)
 
 
+# Published sizes: what matters here are positions near the end of long contexts.
+ROTARY = {
+    "llama3": LlamaConfig(
+        num_hidden_layers=1,
+        hidden_size=4096,
+        num_attention_heads=32,
+        max_position_embeddings=131072,
+        rope_parameters={**LLAMA3, "rope_theta": 500000.0, "original_max_position_embeddings": 8192},
+    ),
+    "linear": LlamaConfig(
+        num_hidden_layers=1,
+        hidden_size=4096,
+        num_attention_heads=32,
+        max_position_embeddings=16384,
+        rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 10000.0},
+    ),
+    "default": LlamaConfig(
+        num_hidden_layers=1,
+        hidden_size=896,
+        num_attention_heads=14,
+        max_position_embeddings=32768,
+        rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+    ),
+}
+
+
+def make_rotary():
+    """`rotary.json`: radians a token of each pair, and cosine and sine of some positions, float32 as above."""
+    text = lambda tensor: base64.b64encode(tensor.contiguous().numpy().astype("<f4").tobytes()).decode()
+    cases = []
+    for name, config in ROTARY.items():
+        rotary = LlamaRotaryEmbedding(config)
+        last = config.max_position_embeddings - 1
+        positions = torch.tensor([[0, 1, 100, last // 3, last]])
+        cos, sin = (x[0, :, : config.head_dim // 2] for x in rotary(torch.zeros(1), positions))
+        cases.append(
+            {
+                "name": name,
+                "config": json.loads(config.to_json_string()),
+                "frequencies": text(rotary.inv_freq),
+                "positions": positions[0].tolist(),
+                "cos": text(cos),
+                "sin": text(sin),
+            }
+        )
+    (HERE / "rotary.json").write_text(json.dumps(cases, indent=1) + "\n")
+
+
 for seed, (name, (config, dtype)) in enumerate(MODELS.items()):
     make(name, config, dtype, seed)
+make_rotary()
