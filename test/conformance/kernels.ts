@@ -54,6 +54,9 @@ function dense(): void {
     [1, 7, 9],
     [2, 8, 16],
     [5, 6, 10],
+    [3, 1, 1],
+    [17, 20, 33],
+    [33, 64, 27],
     [67, 130, 21],
     [9, 300, 530],
   ] as const) {
@@ -125,6 +128,12 @@ function attention(): void {
     [2, 70, 6, 2, 4, null],
     [2, 9, 3, 1, 6, 4],
     [1, 130, 4, 2, 8, 65],
+    [1, 3, 2, 2, 1, null],
+    [1, 17, 3, 1, 5, null],
+    [2, 3, 3, 3, 20, 2],
+    [1, 17, 4, 2, 64, null],
+    [1, 3, 3, 1, 80, null],
+    [1, 17, 2, 2, 128, 6],
   ] as const) {
     const shape = { time, heads, kvHeads, window };
     it(`attention and its gradient, ${B} times ${JSON.stringify(shape)}`, async () => {
@@ -189,6 +198,47 @@ function attention(): void {
     assertClose(cached!, whole!, { what: 'cached against whole' });
   });
 
+  for (const [heads, kvHeads, D, window] of [
+    [4, 1, 5, null],
+    [6, 3, 20, null],
+    [2, 2, 80, 50],
+  ] as const) {
+    it(`a cache that grows from one row, ${heads}/${kvHeads} heads of ${D}, window ${window}`, async () => {
+      const shape = { heads, kvHeads, window };
+      const time = 70;
+      const input = () =>
+        [matrix(time, heads * D, 42), matrix(time, kvHeads * D, 43), matrix(time, kvHeads * D, 44)] as const;
+      const run = (kernels: Kernels) => {
+        const layer = { keys: tf.zeros([1, kvHeads * D]), values: tf.zeros([1, kvHeads * D]) };
+        let past = 0;
+        const outs = [1, 66, 1, 1, 1].map((rows) => {
+          const [q, k, v] = input().map((x) => tf.slice(x, [past, 0], [rows, -1])) as [
+            Tensor2D,
+            Tensor2D,
+            Tensor2D,
+          ];
+          const sequence = { layer, past, rows } as CachedRows;
+          past += rows;
+          return kernels.attentionCached(q, k, v, [sequence], shape);
+        });
+        tf.dispose([layer.keys, layer.values]);
+        return tf.concat(outs);
+      };
+      await agree('attentionCached', run);
+      const [whole] = await valuesOf((k) => k.attention(...input(), { time, ...shape }), activeKernels());
+      assertClose((await valuesOf(run, activeKernels()))[0]!, whole!, { what: 'cached against whole' });
+    });
+  }
+
+  it('columns apart, and their gradient', async () => {
+    const parts = () => tf.split(matrix(3, 11, 45), [2, 5, 4], 1) as Tensor[];
+    await agree('split', parts);
+    await agree('split into rows', () => tf.split(matrix(4, 3, 46), 2) as Tensor[]);
+    await agree('gradient of split', () =>
+      tf.grad((x) => tf.mul(tf.split(x, [2, 5, 4], 1)[1]!, 3))(matrix(3, 11, 45)),
+    );
+  });
+
   it('rotary positions, and their inverse', async () => {
     const [n, heads, D] = [7, 3, 10];
     const turn = (k: Kernels, x: Tensor2D, inverse: boolean) => {
@@ -213,6 +263,7 @@ function ends(): void {
       [1, 4, 3],
       [6, 9, 41],
       [131, 8, 530],
+      [3, 20, 1027],
     ] as const) {
       const input = () =>
         [matrix(n, C, 18, 3), matrix(V, C, 19), ids(n, 20, V)] as [Tensor2D, Tensor2D, Tensor1D];

@@ -24,4 +24,19 @@ describe('wasm kernels', () => {
       .dataSync();
     assert.deepEqual(part, whole.slice(5 * 21, 7 * 21));
   });
+
+  it('a token is computed the same alone and beside others', () => {
+    for (const [layout, shape] of [
+      ['in-out', [77, 53]],
+      ['out-in', [53, 77]],
+    ] as const) {
+      const x = tf.tensor2d(randomValues(16 * 77, 32), [16, 77]);
+      const w = tf.tensor2d(randomValues(77 * 53, 33), [...shape]);
+      const together = activeKernels().linear(x, w, null, layout).dataSync();
+      for (let row = 0; row < 16; row++) {
+        const alone = activeKernels().linear(tf.slice(x, [row, 0], [1, -1]), w, null, layout);
+        assert.deepEqual(alone.dataSync(), together.slice(row * 53, (row + 1) * 53));
+      }
+    }
+  });
 });
