@@ -1,3 +1,4 @@
+import { parseByteSize } from '#shared/byte-size.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 
 /** Every environment variable of the product, with the text that the help shows. */
@@ -6,10 +7,13 @@ export const ENVIRONMENT = {
   AIBLOCK_PORT: 'port the coordinator listens on (default 8080)',
   AIBLOCK_DATA_DIR: 'folder of the chains, the ledger and the keys (default ./data)',
   AIBLOCK_BACKEND: 'compute backend of worker and miner: auto, tensorflow, webgpu or wasm (default auto)',
+  AIBLOCK_MEMORY_BUDGET:
+    'memory for weights in each computing process of a worker, such as 2GiB (default: what the backend can take)',
   AIBLOCK_COORDINATOR:
     'address of the coordinator for worker, miner, chat, verify (default http://HOST:PORT)',
   AIBLOCK_WORKER_TOKEN: 'token with which a new worker enrols (default: the one in the data folder)',
-  AIBLOCK_TRUST_PROXY: 'reverse proxies in front of the coordinator: their number or addresses (default none)',
+  AIBLOCK_TRUST_PROXY:
+    'reverse proxies in front of the coordinator: their number or addresses (default none)',
   AIBLOCK_LOG_LEVEL: 'trace, debug, info, warn, error or silent (default info)',
   REDIS_URL: 'Redis to use instead of a private one',
 } as const;
@@ -25,6 +29,7 @@ export interface Environment {
   readonly port: number;
   readonly dataDir: string;
   readonly backend: WantedBackend;
+  readonly memoryBudgetBytes: number | undefined;
   readonly coordinatorUrl: string;
   readonly workerToken: string | undefined;
   readonly trustProxy: string | undefined;
@@ -58,11 +63,16 @@ export function parseEnvironment(variables: Readonly<Record<string, string | und
   const redisUrl = text('REDIS_URL');
   if (redisUrl !== undefined && !/^rediss?:\/\//.test(redisUrl))
     faults.push('REDIS_URL: expected redis://… or rediss://…');
+  const budget = text('AIBLOCK_MEMORY_BUDGET');
+  const memoryBudgetBytes = budget === undefined ? undefined : parseByteSize(budget);
+  if (budget !== undefined && !memoryBudgetBytes)
+    faults.push(`AIBLOCK_MEMORY_BUDGET: expected a size such as 2GiB, got ${JSON.stringify(budget)}`);
   const environment: Environment = {
     host,
     port,
     dataDir: text('AIBLOCK_DATA_DIR') ?? './data',
     backend: oneOf('AIBLOCK_BACKEND', WANTED_BACKENDS, 'auto'),
+    memoryBudgetBytes,
     coordinatorUrl,
     workerToken: text('AIBLOCK_WORKER_TOKEN'),
     trustProxy: text('AIBLOCK_TRUST_PROXY'),

@@ -35,6 +35,8 @@ export interface WorkerOptions {
   readonly backend: WantedBackend;
   readonly name: string;
   readonly software: string;
+  /** Weights in the memory of each computing process at most; a larger model is computed layer by layer. */
+  readonly memoryBudgetBytes?: number | undefined;
 }
 
 export interface WorkerDependencies {
@@ -164,8 +166,15 @@ function chatHost(setting: ChildSetting, deps: WorkerDependencies): ProcessHost 
   );
 }
 
-function childSetting({ coordinator, dataDir }: WorkerOptions, { name }: BackendChoice): ChildSetting {
-  return { coordinator, backend: name, cacheDir: join(dataDir, 'worker', 'cache'), cacheBytes: CACHE_BYTES };
+function childSetting(options: WorkerOptions, { name }: BackendChoice): ChildSetting {
+  const { coordinator, dataDir, memoryBudgetBytes } = options;
+  return {
+    coordinator,
+    backend: name,
+    cacheDir: join(dataDir, 'worker', 'cache'),
+    cacheBytes: CACHE_BYTES,
+    memoryBudgetBytes,
+  };
 }
 
 /** Evaluation and chat may fill the machine together, neither may alone. */

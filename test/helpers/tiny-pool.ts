@@ -14,7 +14,9 @@ import { Tokenizer } from '#shared/text/tokenizer.ts';
 import { initialWeights } from '#shared/weights/initial-weights.ts';
 import { parseModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
 import { headerLength, parseSafetensorsHeader } from '#shared/weights/safetensors.ts';
+import { openBytes } from '#test/helpers/open-bytes.ts';
 import type { Upload } from '#worker/client/api-client.ts';
+import type { OpenPayload } from '#worker/client/payload-cache.ts';
 import { rootOf } from '#worker/model/model-slot.ts';
 
 /** A text with a pattern that a few training steps learn. */
@@ -135,6 +137,10 @@ export class TinyPool {
   async get(hash: string): Promise<Uint8Array> {
     this.#check();
     return this.payloads.get(hash) as Uint8Array;
+  }
+
+  async open(hash: string): Promise<OpenPayload> {
+    return openBytes(await this.get(hash));
   }
 
   async model(): Promise<ModelView> {

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import { type Command, InvalidArgumentError } from 'commander';
+import { parseByteSize } from '#shared/byte-size.ts';
 import type { Environment } from '#shared/env.ts';
 
 /** What a command is given besides its options: nothing of it is global, so that commands can be tested. */
@@ -38,6 +39,13 @@ export function numberOption(least: number, most: number, kind: 'whole' | 'any' 
     }
     return value;
   };
+}
+
+/** Parser of an option such as `2GiB`. */
+export function byteSizeOption(text: string): number {
+  const bytes = parseByteSize(text);
+  if (!bytes) throw new InvalidArgumentError('expected a size such as 500MB or 2GiB.');
+  return bytes;
 }
 
 /** Parser of a list option such as `evaluate,mine`. */

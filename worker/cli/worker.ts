@@ -2,7 +2,13 @@ import { availableParallelism, hostname, totalmem } from 'node:os';
 import { type Command, Option } from 'commander';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
-import { type CommandEnvironment, examples, listOption, numberOption } from '#worker/cli/command.ts';
+import {
+  byteSizeOption,
+  type CommandEnvironment,
+  examples,
+  listOption,
+  numberOption,
+} from '#worker/cli/command.ts';
 import { workerToken } from '#worker/env.ts';
 import { createLog } from '#worker/log.ts';
 import { defaultThreads } from '#worker/mine/courtesy.ts';
@@ -16,6 +22,7 @@ interface WorkerFlags {
   readonly roles: Role[];
   readonly threads: number;
   readonly backend: WantedBackend;
+  readonly memoryBudget?: number;
   readonly name: string;
   readonly json: boolean;
 }
@@ -37,6 +44,14 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .addOption(
       new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     )
+    .addOption(
+      new Option(
+        '--memory-budget <size>',
+        'weights in the memory of each computing process at most; a larger model is computed layer by layer (default: what the backend can take)',
+      )
+        .argParser(byteSizeOption)
+        .default(settings.memoryBudgetBytes),
+    )
     .option('--name <name>', 'name that the pool shows', hostname().slice(0, MAX_NAME_CHARS))
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
@@ -45,6 +60,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
         'aiblock worker',
         'aiblock worker --coordinator wss://pool.example --token 5f1c…',
         'aiblock worker --roles evaluate,chat --backend tensorflow --name attic',
+        'aiblock worker --roles chat --memory-budget 2GiB',
       ),
     )
     .action((flags: WorkerFlags) => run(flags, environment));
@@ -52,7 +68,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
 
 async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise<void> {
   const { settings, now, random, out, err, signal, version, memoryBytes } = environment;
-  const { token: given, json, ...options } = flags;
+  const { token: given, json, memoryBudget: memoryBudgetBytes, ...options } = flags;
   const log = createLog({ level: settings.logLevel, json, now }, (line, serious) => {
     (serious ? err : out)(`${line}\n`);
   });
@@ -62,7 +78,7 @@ async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise
   // Late: help and wrong usage must not wait for it.
   const { runWorker } = await import('#worker/node.ts');
   await runWorker(
-    { ...options, name, software: `aiblock-pool/${version}` },
+    { ...options, memoryBudgetBytes, name, software: `aiblock-pool/${version}` },
     { log, now, random, machine, token, memoryBytes },
     signal,
   );

@@ -2,10 +2,10 @@ import { must } from '#shared/errors/pool-error.ts';
 import { quantiseLoss } from '#shared/pol/gate.ts';
 import { readValidationSet } from '#shared/pol/validation-set.ts';
 import type { ModelRef } from '#shared/protocol/worker.ts';
-import type { PayloadSource } from '#worker/client/payload-cache.ts';
+import type { PayloadFiles, PayloadSource } from '#worker/client/payload-cache.ts';
 import type { WindowLoss } from '#worker/evaluate/loss-cache.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
-import { type MetaView, ModelSlot } from '#worker/model/model-slot.ts';
+import { type MetaView, ModelSlot, type SlotOptions } from '#worker/model/model-slot.ts';
 
 /** Losses wanted of one set of weights. */
 export interface LossRequest {
@@ -33,8 +33,9 @@ export class Evaluation {
   readonly #now: () => number;
   #windows: { meta: string; all: readonly Uint32Array[] } | undefined;
 
-  constructor(payloads: PayloadSource, now: () => number) {
-    this.#slot = new ModelSlot(payloads);
+  constructor(payloads: PayloadSource & PayloadFiles, options: SlotOptions & { readonly now: () => number }) {
+    const { now, ...slot } = options;
+    this.#slot = new ModelSlot(payloads, slot);
     this.#now = now;
   }
 

@@ -13,7 +13,8 @@ export type EvaluationRequest = { readonly kind: 'start' } | ({ readonly kind: '
 const setting = JSON.parse(process.argv[2] ?? '{}') as ChildSetting;
 const backend = startBackend(setting.backend);
 const evaluation = openPayloads(setting).then(
-  (payloads) => new Evaluation(payloads, () => performance.now()),
+  (payloads) =>
+    new Evaluation(payloads, { now: () => performance.now(), budgetBytes: setting.memoryBudgetBytes }),
 );
 // Their failures are answers to requests.
 backend.catch(() => {});

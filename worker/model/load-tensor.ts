@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import { must } from '#shared/errors/pool-error.ts';
-import { readFloats, type StoredTensor } from '#worker/model/stored-tensor.ts';
+import { type AnyTensor, readFloats } from '#worker/model/stored-tensor.ts';
 
 /** Rows [start, end) of a matrix. */
 export interface RowRange {
@@ -14,7 +14,7 @@ export interface RowRange {
  * others one copy of the tensor is in this process's own memory until they have taken it.
  */
 export async function loadTensor(
-  stored: StoredTensor,
+  stored: AnyTensor,
   shape: readonly number[],
   rows?: RowRange,
 ): Promise<tf.Tensor> {
@@ -30,7 +30,7 @@ export async function loadTensor(
 }
 
 async function loadWasm(
-  stored: StoredTensor,
+  stored: AnyTensor,
   shape: number[],
   wanted: { start: number; count: number },
 ): Promise<tf.Tensor> {

@@ -5,9 +5,9 @@ import type { ModelRef, TensorRefMessage } from '#shared/protocol/worker.ts';
 import { tensorBytes, toFloat32 } from '#shared/weights/dtype.ts';
 import { type ModelConfig, parseConfigText } from '#shared/weights/model-config.ts';
 import { modelRoot } from '#shared/weights/model-root.ts';
-import type { PayloadSource } from '#worker/client/payload-cache.ts';
+import type { PayloadFiles, PayloadSource } from '#worker/client/payload-cache.ts';
 import { Model } from '#worker/model/model.ts';
-import { fromValues } from '#worker/model/weight-set.ts';
+import type { TensorFile } from '#worker/model/stored-tensor.ts';
 
 export interface FetchOptions {
   readonly bearer?: string | undefined;
@@ -41,12 +41,34 @@ export async function fetchTensor(
 ): Promise<Float32Array> {
   const maxBytes = tensorBytes(tensor.dtype, tensor.shape);
   const bytes = await payloads.get(tensor.hash, { ...options, maxBytes });
-  must(
-    bytes.length === maxBytes,
-    'WEIGHTS_SHAPE',
-    () => `${tensor.name}: expected ${maxBytes} bytes, got ${bytes.length}`,
-  );
+  checkLength(tensor, bytes.length);
   return toFloat32(tensor.dtype, bytes);
+}
+
+/** The same, to be read in pieces; who takes it closes it. An abort ends what is being read of it. */
+async function openTensor(
+  payloads: PayloadFiles,
+  tensor: TensorRefMessage,
+  options: FetchOptions,
+): Promise<TensorFile> {
+  const { name, dtype, shape, hash } = tensor;
+  const file = await payloads.open(hash, { ...options, maxBytes: tensorBytes(dtype, shape) });
+  try {
+    checkLength(tensor, file.bytes);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  return {
+    name,
+    dtype,
+    bytes: { length: file.bytes, read: file.read.bind(file), close: () => file.close() },
+  };
+}
+
+function checkLength({ name, dtype, shape }: TensorRefMessage, bytes: number): void {
+  const expected = tensorBytes(dtype, shape);
+  must(bytes === expected, 'WEIGHTS_SHAPE', () => `${name}: expected ${expected} bytes, got ${bytes}`);
 }
 
 /** The model root of tensors as they are named on the wire, in hex. PROTOCOL §6. */
@@ -65,24 +87,30 @@ export function withTensors(model: ModelRef, changed: readonly TensorRefMessage[
   return { ...model, tensors, root };
 }
 
+export interface SlotOptions {
+  /** Weights in the backend's memory at most; a larger model is computed layer by layer. Default: the backend's. */
+  readonly budgetBytes?: number | undefined;
+}
+
 /**
  * The one model that a process holds in its backend's memory. Going from one set of weights to another
- * fetches and copies only the tensors that differ.
+ * fetches and copies only the tensors that differ, one after another, so that none is there twice.
  */
 export class ModelSlot {
-  readonly #payloads: PayloadSource;
-  #meta: MetaView | undefined;
-  #model: Model | undefined;
-  /** Hashes of the tensors that the backend holds, by name. */
-  #held = new Map<string, string>();
+  readonly #payloads: PayloadSource & PayloadFiles;
+  readonly #options: SlotOptions;
+  #current: { model: Model; meta: MetaView } | undefined;
+  /** Hashes of the tensors that the model has, by name. */
+  readonly #held = new Map<string, string>();
 
-  constructor(payloads: PayloadSource) {
+  constructor(payloads: PayloadSource & PayloadFiles, options: SlotOptions = {}) {
     this.#payloads = payloads;
+    this.#options = options;
   }
 
   /**
-   * Makes these weights the current ones. BLOCK_ROOT where the tensors are not those of the root. After a
-   * failure the slot holds what it held before.
+   * Makes these weights the current ones. BLOCK_ROOT where the tensors are not those of the root. After a failure
+   * there are no current ones until the next call succeeds, which loads what is still missing.
    */
   async show(ref: ModelRef, options: FetchOptions = {}): Promise<{ model: Model; meta: MetaView }> {
     must(
@@ -90,41 +118,32 @@ export class ModelSlot {
       'BLOCK_ROOT',
       () => `model: expected tensors of root ${ref.root}, got those of ${rootOf(ref.tensors)}`,
     );
-    const meta = await this.#metaOf(ref, options);
-    const fresh = meta === this.#meta && this.#model !== undefined ? this.#held : new Map<string, string>();
-    const missing = ref.tensors.filter(({ name, hash }) => fresh.get(name) !== hash);
-    const values = await this.#fetchAll(missing, options);
-    const model = await this.#put(meta, values, fresh.size > 0);
-    this.#held = new Map(ref.tensors.map(({ name, hash }) => [name, hash]));
-    return { model, meta };
+    if (this.#current?.meta.payload !== ref.metaPayload) return await this.#load(ref, options);
+    const changed = ref.tensors.filter(({ name, hash }) => this.#held.get(name) !== hash);
+    await this.#current.model.swap(this.#stream(changed, options));
+    return this.#current;
   }
 
-  async #metaOf(ref: ModelRef, options: FetchOptions): Promise<MetaView> {
-    if (this.#meta?.payload === ref.metaPayload) return this.#meta;
-    return fetchMeta(this.#payloads, ref.metaPayload, options);
+  async #load(ref: ModelRef, options: FetchOptions): Promise<{ model: Model; meta: MetaView }> {
+    const meta = await fetchMeta(this.#payloads, ref.metaPayload, options);
+    // The old one goes first: there may be no room for both.
+    this.#current?.model.dispose();
+    this.#current = undefined;
+    this.#held.clear();
+    const source = this.#stream(ref.tensors, options);
+    const model = await Model.load(meta.config, source, this.#options.budgetBytes);
+    this.#current = { model, meta };
+    return this.#current;
   }
 
-  async #fetchAll(
-    tensors: readonly TensorRefMessage[],
-    options: FetchOptions,
-  ): Promise<Map<string, Float32Array>> {
-    const values = new Map<string, Float32Array>();
+  /** The model takes a tensor when it asks for the next one; until then it has neither the old nor the new. */
+  async *#stream(tensors: readonly TensorRefMessage[], options: FetchOptions): AsyncGenerator<TensorFile> {
     for (const tensor of tensors) {
       options.signal?.throwIfAborted();
-      values.set(tensor.name, await fetchTensor(this.#payloads, tensor, options));
+      const stored = await openTensor(this.#payloads, tensor, options);
+      this.#held.delete(tensor.name);
+      yield stored;
+      this.#held.set(tensor.name, tensor.hash);
     }
-    return values;
-  }
-
-  async #put(meta: MetaView, values: ReadonlyMap<string, Float32Array>, swap: boolean): Promise<Model> {
-    if (swap && this.#model) {
-      await this.#model.swap(fromValues(values));
-      return this.#model;
-    }
-    const model = await Model.load(meta.config, fromValues(values));
-    this.#model?.dispose();
-    this.#model = model;
-    this.#meta = meta;
-    return model;
   }
 }

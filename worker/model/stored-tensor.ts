@@ -8,15 +8,22 @@ export interface BytesFile {
   close(): Promise<void>;
 }
 
-/** A tensor as it is stored: little-endian values of its dtype. Who takes it closes its file. */
+/** A tensor as it is stored: little-endian values of its dtype. */
 export interface StoredTensor {
   readonly name: string;
   readonly dtype: Dtype;
-  readonly bytes: Uint8Array | BytesFile;
+  readonly bytes: Uint8Array;
 }
 
+/** The same in a file. Who takes it closes it. */
+export interface TensorFile extends Omit<StoredTensor, 'bytes'> {
+  readonly bytes: BytesFile;
+}
+
+export type AnyTensor = StoredTensor | TensorFile;
+
 /** Tensors that come one after another, so that no more than one need be in memory twice. */
-export type TensorSource = Iterable<StoredTensor> | AsyncIterable<StoredTensor>;
+export type TensorSource = Iterable<AnyTensor> | AsyncIterable<AnyTensor>;
 
 /** Large enough for the disk, small enough that some of them are nothing beside a model. */
 const PIECE_BYTES = 1024 * 1024;
@@ -30,7 +37,7 @@ export function* fromValues(values: ReadonlyMap<string, Float32Array>): Generato
   }
 }
 
-export async function closeTensor({ bytes }: StoredTensor): Promise<void> {
+export async function closeTensor({ bytes }: AnyTensor): Promise<void> {
   if (!(bytes instanceof Uint8Array)) await bytes.close();
 }
 
@@ -42,7 +49,7 @@ export interface FloatsWanted {
 }
 
 /** Converts values of a stored tensor to f32, piece by piece. */
-export async function readFloats({ dtype, bytes }: StoredTensor, wanted: FloatsWanted): Promise<void> {
+export async function readFloats({ dtype, bytes }: AnyTensor, wanted: FloatsWanted): Promise<void> {
   const width = DTYPE_BYTES[dtype];
   const { start, count, room } = wanted;
   if (bytes instanceof Uint8Array) {

@@ -4,12 +4,7 @@ import { must } from '#shared/errors/pool-error.ts';
 import { type ModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
 import { loadTensor, type RowRange } from '#worker/model/load-tensor.ts';
 import { type Lookup, networkOf } from '#worker/model/network.ts';
-import {
-  closeTensor,
-  readFloats,
-  type StoredTensor,
-  type TensorSource,
-} from '#worker/model/stored-tensor.ts';
+import { type AnyTensor, closeTensor, readFloats, type TensorSource } from '#worker/model/stored-tensor.ts';
 import { checkComplete, checked, type WeightSet } from '#worker/model/weight-set.ts';
 
 /** A block of rows of a large matrix: large enough to compute at full speed, small beside a layer. */
@@ -44,7 +39,7 @@ interface Held {
 export class StreamedWeights implements WeightSet {
   readonly #budgetBytes: number;
   readonly #shapes: ReadonlyMap<string, number[]>;
-  readonly #files = new Map<string, StoredTensor>();
+  readonly #files = new Map<string, AnyTensor>();
   /** What is in the backend, or on its way there; last used last. */
   readonly #held = new Map<string, Held>();
   #heldBytes = 0;
@@ -253,7 +248,7 @@ export class StreamedWeights implements WeightSet {
     return shape;
   }
 
-  #file(name: string): StoredTensor {
+  #file(name: string): AnyTensor {
     const stored = this.#files.get(name);
     must(stored, 'INTERNAL', () => `${name}: not among the weights`);
     return stored;

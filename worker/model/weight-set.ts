@@ -6,7 +6,7 @@ import { type ModelConfig, tensorShapes } from '#shared/weights/model-config.ts'
 import { activeKernels } from '#worker/model/kernels/kernels.ts';
 import { loadTensor } from '#worker/model/load-tensor.ts';
 import type { Lookup } from '#worker/model/network.ts';
-import { closeTensor, type StoredTensor, type TensorSource } from '#worker/model/stored-tensor.ts';
+import { type AnyTensor, closeTensor, type TensorSource } from '#worker/model/stored-tensor.ts';
 import { checkSize, tokenTensor } from '#worker/model/tensors.ts';
 
 export { fromValues, type StoredTensor, type TensorSource } from '#worker/model/stored-tensor.ts';
@@ -97,7 +97,7 @@ export function checkComplete(config: ModelConfig, given: ReadonlyMap<string, un
 export async function* checked(
   shapes: ReadonlyMap<string, number[]>,
   source: TensorSource,
-): AsyncGenerator<StoredTensor> {
+): AsyncGenerator<AnyTensor> {
   const seen = new Set<string>();
   for await (const stored of source) {
     const { name, dtype, bytes } = stored;

@@ -9,6 +9,8 @@ export interface ChildSetting {
   readonly backend: BackendName;
   readonly cacheDir: string;
   readonly cacheBytes: number;
+  /** Weights in memory at most; where it is left out, what the backend can take. */
+  readonly memoryBudgetBytes?: number | undefined;
 }
 
 export function openPayloads(setting: ChildSetting): Promise<PayloadCache> {

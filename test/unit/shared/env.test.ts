@@ -19,8 +19,10 @@ test('nothing set: the defaults', () => {
     port: 8080,
     dataDir: './data',
     backend: 'auto',
+    memoryBudgetBytes: undefined,
     coordinatorUrl: 'http://127.0.0.1:8080',
     workerToken: undefined,
+    trustProxy: undefined,
     logLevel: 'info',
     redisUrl: undefined,
   });
@@ -32,13 +34,26 @@ test('every variable is read, blanks around it are not', () => {
     AIBLOCK_PORT: ' 0 ',
     AIBLOCK_DATA_DIR: '/srv/pool',
     AIBLOCK_BACKEND: 'wasm',
+    AIBLOCK_MEMORY_BUDGET: '2GiB',
     AIBLOCK_COORDINATOR: 'wss://pool.example',
     AIBLOCK_WORKER_TOKEN: 't',
+    AIBLOCK_TRUST_PROXY: '1',
     AIBLOCK_LOG_LEVEL: 'silent',
     REDIS_URL: 'rediss://127.0.0.1:6379/1',
   });
   assert.deepEqual(Object.values(environment), [
-    ...['0.0.0.0', 0, '/srv/pool', 'wasm', 'wss://pool.example', 't', 'silent', 'rediss://127.0.0.1:6379/1'],
+    ...[
+      '0.0.0.0',
+      0,
+      '/srv/pool',
+      'wasm',
+      2 ** 31,
+      'wss://pool.example',
+      't',
+      '1',
+      'silent',
+      'rediss://127.0.0.1:6379/1',
+    ],
   ]);
 });
 
@@ -62,6 +77,7 @@ test('OPTION: every fault at once, each on a line of its own', () => {
     AIBLOCK_PROT: '1',
     AIBLOCK_PORT: '65536',
     AIBLOCK_BACKEND: 'cuda',
+    AIBLOCK_MEMORY_BUDGET: 'half',
     AIBLOCK_LOG_LEVEL: 'INFO',
     AIBLOCK_COORDINATOR: 'pool example',
     REDIS_URL: '127.0.0.1:6379',
@@ -70,6 +86,7 @@ test('OPTION: every fault at once, each on a line of its own', () => {
     'AIBLOCK_PROT',
     'AIBLOCK_PORT',
     'AIBLOCK_BACKEND',
+    'AIBLOCK_MEMORY_BUDGET',
     'AIBLOCK_LOG_LEVEL',
     'AIBLOCK_COORDINATOR',
     'REDIS_URL',

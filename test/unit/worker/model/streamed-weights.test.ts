@@ -5,7 +5,7 @@ import { tensorShapes } from '#shared/weights/model-config.ts';
 import { assertClose, onBackend, randomIds, roughWeights, smallConfig } from '#test/helpers/tensors.ts';
 import { startBackend } from '#worker/model/backend/start.ts';
 import { Model } from '#worker/model/model.ts';
-import type { BytesFile, StoredTensor } from '#worker/model/stored-tensor.ts';
+import type { BytesFile, TensorFile } from '#worker/model/stored-tensor.ts';
 import { leastBudget, StreamedWeights } from '#worker/model/streamed-weights.ts';
 import { fromValues } from '#worker/model/weight-set.ts';
 
@@ -47,9 +47,9 @@ class File implements BytesFile {
   }
 }
 
-function* files(values: ReadonlyMap<string, Float32Array>): Generator<StoredTensor> {
+function* files(values: ReadonlyMap<string, Float32Array>): Generator<TensorFile> {
   for (const { name, dtype, bytes } of fromValues(values))
-    yield { name, dtype, bytes: new File(name, bytes as Uint8Array) };
+    yield { name, dtype, bytes: new File(name, bytes) };
 }
 
 async function answers(model: Model): Promise<Float32Array[]> {
@@ -155,7 +155,7 @@ describe('StreamedWeights', () => {
       new Uint8Array(Uint16Array.from(values, bits).buffer);
     // 1 + k/128 has the same bits in both halves' fractions: exact in either.
     const shapes = tensorShapes(config);
-    const stored = (dtype: 'F16' | 'BF16'): StoredTensor[] =>
+    const stored = (dtype: 'F16' | 'BF16'): TensorFile[] =>
       [...shapes].map(([name, shape]) => {
         const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => i % 128);
         const bits = dtype === 'F16' ? (k: number) => 0x3c00 | (k << 3) : (k: number) => 0x3f80 | k;
