@@ -1,4 +1,4 @@
-import type { Dtype } from '#shared/weights/dtype.ts';
+import { type Dtype, halfToFloat } from '#shared/weights/dtype.ts';
 
 /** How a GGUF file stores elements: in blocks of so many, each of so many bytes. */
 export interface TensorType {
@@ -33,7 +33,7 @@ export const TENSOR_TYPES: ReadonlyMap<number, TensorType> = new Map([
 
 /** Scale d (float16), then 16 bytes of two 4-bit numbers: the low halves first, then the high ones. (q − 8)·d */
 function decodeQ4_0(block: DataView, at: number, out: Float32Array, to: number): void {
-  const d = float16(block, at);
+  const d = halfToFloat(block.getUint16(at, true));
   for (let i = 0; i < 16; i++) {
     const pair = block.getUint8(at + 2 + i);
     out[to + i] = ((pair & 15) - 8) * d;
@@ -43,8 +43,8 @@ function decodeQ4_0(block: DataView, at: number, out: Float32Array, to: number):
 
 /** Scale d and minimum m (float16), then as Q4_0. q·d + m */
 function decodeQ4_1(block: DataView, at: number, out: Float32Array, to: number): void {
-  const d = float16(block, at);
-  const m = float16(block, at + 2);
+  const d = halfToFloat(block.getUint16(at, true));
+  const m = halfToFloat(block.getUint16(at + 2, true));
   for (let i = 0; i < 16; i++) {
     const pair = block.getUint8(at + 4 + i);
     // A product of 11 and 4 bits is exact, so only the sum is rounded, as in float32.
@@ -55,16 +55,6 @@ function decodeQ4_1(block: DataView, at: number, out: Float32Array, to: number):
 
 /** Scale d (float16), then 32 signed bytes. q·d */
 function decodeQ8_0(block: DataView, at: number, out: Float32Array, to: number): void {
-  const d = float16(block, at);
+  const d = halfToFloat(block.getUint16(at, true));
   for (let i = 0; i < QK; i++) out[to + i] = block.getInt8(at + 2 + i) * d;
-}
-
-function float16(view: DataView, at: number): number {
-  const bits = view.getUint16(at, true);
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  const sign = bits & 0x8000 ? -1 : 1;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
