@@ -9,9 +9,9 @@ import { expRow, expSum, maxRow, scaleRow } from './pointwise';
  */
 
 /** Rows at a time: enough to repay the packing of the head. */
-const ROWS: i32 = 128;
+const ROWS: i32 = 256;
 /** Columns of logits at a time where only the loss is wanted: a block (512 KiB) stays in the second cache. */
-const COLUMNS: i32 = 1024;
+const COLUMNS: i32 = 512;
 /** Bytes of the logits of some rows where their gradients are wanted too. */
 const LOGITS: i32 = 33554432;
 
