@@ -34,6 +34,8 @@ export interface ChatEngineOptions {
   readonly cacheBytes: number;
   /** How long answers by older weights may hold up the new ones; then they end where they are. */
   readonly swapPatienceMs: number;
+  /** Weights in memory at most; where it is left out, what the backend can take. */
+  readonly memoryBudgetBytes?: number | undefined;
 }
 
 export const CHAT_ENGINE_DEFAULTS: ChatEngineOptions = {
@@ -75,7 +77,7 @@ export class ChatEngine {
   readonly #working = new Set<Promise<void>>();
 
   constructor(options: ChatEngineOptions, { payloads, now }: ChatEngineDependencies) {
-    this.#slot = new ModelSlot(payloads);
+    this.#slot = new ModelSlot(payloads, { budgetBytes: options.memoryBudgetBytes });
     this.#options = options;
     this.#now = now;
   }

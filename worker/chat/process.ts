@@ -17,9 +17,10 @@ export type ChatProcessRequest =
 
 const setting = JSON.parse(process.argv[2] ?? '{}') as ChildSetting;
 const backend = startBackend(setting.backend);
+const { memoryBudgetBytes } = setting;
 const now = () => performance.now();
 const engine = openPayloads(setting).then(
-  (payloads) => new ChatEngine(CHAT_ENGINE_DEFAULTS, { payloads, now }),
+  (payloads) => new ChatEngine({ ...CHAT_ENGINE_DEFAULTS, memoryBudgetBytes }, { payloads, now }),
 );
 // Their failures are answers to requests.
 backend.catch(() => {});
