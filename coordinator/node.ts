@@ -9,6 +9,7 @@ import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
+import { Reputations } from '#coordinator/dispatch/reputations.ts';
 import { Workers } from '#coordinator/dispatch/workers.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { createApp } from '#coordinator/http/app.ts';
@@ -143,7 +144,12 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
 
   const salts = new Salts(chain.networkId, await readSecret(options.dataDir, 'salts'));
   const units = await WorkUnits.open(kv);
-  const workers = new Workers(kv, options.workerToken ?? (await workerToken(options.dataDir)));
+  const reputations = await Reputations.open(kv, Date.now);
+  const workers = new Workers(kv, {
+    token: options.workerToken ?? (await workerToken(options.dataDir)),
+    isOut: (publicKey) => reputations.isOut(publicKey),
+  });
+  reputations.onOut((publicKey) => workers.putOut(publicKey));
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
   const board = new WorkBoard(workers);
@@ -153,12 +159,15 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
 
   const evaluation = new EvaluationStage(
     options.evaluation,
-    { queue, workers, chain, salts, submissions, now: Date.now },
+    { queue, workers, chain, salts, submissions, reputations, now: Date.now },
     {
       onPassed: () => pipeline.mineNext(),
       onHeadLoss: (loss) => notices.headLoss(loss),
       onProgress: (record, progress) => notices.progress(record, progress),
       onEvaluated: (ms) => metrics.evaluated(ms),
+      onResult: (outcome) => metrics.evaluationResult(outcome),
+      onCost: (cost) => metrics.evaluationCost(cost),
+      onCanaryEnd: (id) => void dropIfRejected(id).catch((error: unknown) => log.warn('spool', {}, error)),
       onFault: (message, error) => log.warn(message, {}, error),
     },
   );
@@ -204,9 +213,13 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       onFault: (message, error) => log.error(message, {}, error),
     },
   );
+  const dropIfRejected = async (id: Uint8Array) => {
+    if ((await submissions.get(id))?.state === 'rejected') await spool.drop(id);
+  };
   submissions.onState((record) => notices.moved(record));
   submissions.onState((record) => {
-    if (record.state === 'rejected')
+    // A submission that still tests a worker is kept until it has.
+    if (record.state === 'rejected' && !evaluation.isCanary(record.id))
       void spool.drop(record.id).catch((error: unknown) => log.warn('spool', {}, error));
   });
   workers.listen(evaluation);

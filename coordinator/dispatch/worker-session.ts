@@ -1,5 +1,5 @@
 import type { WorkerView } from '#shared/api/schemas.ts';
-import { addressOf } from '#shared/crypto/keys.ts';
+import { addressOf, parseAddress } from '#shared/crypto/keys.ts';
 import type { FromWorker, Role, ToWorker } from '#shared/protocol/worker.ts';
 
 export type Hello = Extract<FromWorker, { type: 'hello' }>;
@@ -15,6 +15,8 @@ export interface SessionSocket {
 export class WorkerSession {
   readonly publicKey: Uint8Array;
   readonly address: string;
+  /** Address that it works for: no two workers of one owner judge the same submission, and none its owner's. */
+  readonly owner: string;
   readonly hello: Hello;
   /** Bearer token for payloads that are not on the chain yet. */
   readonly bearer: string;
@@ -37,6 +39,7 @@ export class WorkerSession {
     this.hello = identity.hello;
     this.publicKey = identity.publicKey;
     this.address = addressOf(identity.publicKey);
+    this.owner = identity.hello.owner === undefined ? this.address : parseAddress(identity.hello.owner);
     this.bearer = identity.bearer;
     this.lastSeenMs = identity.nowMs;
   }

@@ -25,26 +25,36 @@ const MAX_GONE = 100;
 export class Workers {
   readonly #kv: KV;
   readonly #token: string;
+  readonly #isOut: (publicKey: Uint8Array) => boolean;
   /** Public key (hex) → session: one per key. */
   readonly #sessions = new Map<string, WorkerSession>();
   /** The last view of those that left since the start. */
   readonly #gone = new Map<string, WorkerView>();
   readonly #listeners: WorkerListener[] = [];
 
-  constructor(kv: KV, token: string) {
+  constructor(
+    kv: KV,
+    { token, isOut }: { token: string; readonly isOut: (publicKey: Uint8Array) => boolean },
+  ) {
     this.#kv = kv;
     this.#token = token;
+    this.#isOut = isOut;
   }
 
   listen(listener: WorkerListener): void {
     this.#listeners.push(listener);
   }
 
-  /** UNAUTHORISED unless the key is enrolled, or the token enrols it now. */
+  /** UNAUTHORISED unless the key is enrolled, or the token enrols it now; BANNED while its results are not wanted. */
   async authorise(
     publicKey: Uint8Array,
     enrolment: { token?: string | undefined; name: string; at: number },
   ): Promise<void> {
+    must(
+      !this.#isOut(publicKey),
+      'BANNED',
+      'the results of this worker were not those of the others: it gets no work for a day',
+    );
     const key = bucketKey(BUCKET.worker, publicKey);
     if (await this.#kv.get(key)) return;
     const given = Buffer.from(enrolment.token ?? '');
@@ -98,6 +108,14 @@ export class Workers {
 
   sessions(): WorkerSession[] {
     return [...this.#sessions.values()];
+  }
+
+  /** Ends the session of a key that was put out. */
+  putOut(publicKey: Uint8Array): void {
+    const session = this.#sessions.get(toHex(publicKey));
+    if (!session) return;
+    this.leave(session);
+    session.close(4403, 'its results are not those of the others');
   }
 
   withRole(role: Role): WorkerSession[] {

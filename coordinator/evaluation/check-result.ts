@@ -1,84 +1,76 @@
-import type { Chain } from '#coordinator/chain/chain.ts';
-import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
-import type { StoredVerdict } from '#coordinator/store/submissions.ts';
-import { fromHex } from '#shared/crypto/bytes.ts';
+import type { Seat } from '#coordinator/evaluation/committee.ts';
+import type { DescribedJob } from '#coordinator/evaluation/describe-job.ts';
+import { equalBytes, fromHex } from '#shared/crypto/bytes.ts';
 import { verifySignature } from '#shared/crypto/keys.ts';
-import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { gate, isLoss } from '#shared/pol/gate.ts';
-import { attestationDigest, type EvaluationTarget } from '#shared/protocol/attestation.ts';
+import { must } from '#shared/errors/pool-error.ts';
+import { isLoss } from '#shared/pol/gate.ts';
+import { type Loss, type SequentialVerdict, sequentialVerdict } from '#shared/pol/sequential.ts';
+import { attestationDigest, commitmentDigest } from '#shared/protocol/attestation.ts';
 import type { FromWorker } from '#shared/protocol/worker.ts';
 
 export type EvaluatedMessage = Extract<FromWorker, { type: 'evaluated' }>;
 
-/** What a lease is about, with what its certificate will need. */
-export interface LeaseTarget extends EvaluationTarget {
-  /** B height of the head. */
-  readonly height: number;
-  readonly salt: Uint8Array;
+/** A worker's result whose form, commitment and signature hold. Whether it is true, the others say. */
+export interface Heard {
+  readonly worker: Uint8Array;
+  readonly owner: string;
+  readonly backend: string;
+  readonly windows: readonly number[];
+  readonly base: readonly number[];
+  readonly candidate: readonly Loss[];
+  readonly signature: Uint8Array;
+  readonly verdict: SequentialVerdict;
+  /** Tokens through the model, as the worker says; never more than the windows have. */
+  readonly tokens: number;
+  readonly ms: number;
 }
 
-export type CheckedResult = { ok: true; verdict: StoredVerdict } | { ok: false; error: PoolError };
-
-/**
- * A worker's message → a verdict. ATTESTATION where the message itself does not hold (the worker is at fault),
- * LOSS_NOT_FINITE where the candidate is.
- */
+/** ATTESTATION where the message does not hold: the worker is at fault. */
 export function checkResult(
-  chain: Chain,
-  target: LeaseTarget,
-  { message, worker }: { message: EvaluatedMessage; worker: WorkerSession },
-): CheckedResult {
-  try {
-    return { ok: true, verdict: verdictOf(chain, target, { message, worker }) };
-  } catch (error) {
-    if (error instanceof PoolError) return { ok: false, error };
-    throw error;
-  }
-}
-
-function verdictOf(
-  chain: Chain,
-  target: LeaseTarget,
-  { message, worker }: { message: EvaluatedMessage; worker: WorkerSession },
-): StoredVerdict {
-  const expected = target.windows.length;
+  networkId: Uint8Array,
+  { target, rule, context }: DescribedJob,
+  { message, seat }: { message: EvaluatedMessage; seat: Seat },
+): Heard {
+  const { session, commitment, revealing } = seat;
+  const { base, candidate } = message;
+  must(commitment && revealing, 'ATTESTATION', 'the losses were not asked for yet');
   must(
-    message.base.length === expected && message.candidate.length === expected,
+    base.length === candidate.length && base.length <= target.windows.length,
     'ATTESTATION',
-    `expected the losses of ${expected} windows, got ${message.base.length} and ${message.candidate.length}`,
+    `expected the losses of at most ${target.windows.length} windows, got ${base.length} and ${candidate.length}`,
   );
-  must(message.base.every(isLoss), 'ATTESTATION', 'expected finite losses of the head');
+  must(base.every(isLoss), 'ATTESTATION', 'expected finite losses of the head');
   must(
-    message.candidate.every((loss) => loss === null || isLoss(loss)),
+    candidate.every((loss) => loss === null || isLoss(loss)),
     'ATTESTATION',
     'expected losses in whole micro-nats',
   );
-  must(message.candidate.every(isLoss), 'LOSS_NOT_FINITE', 'the candidate has a loss that is not finite');
-  const base = message.base as number[];
-  const candidate = message.candidate as number[];
+  const windows = target.windows.slice(0, base.length);
+  const found = { windows, base: base as number[], candidate };
+  const nonce = fromHex(message.nonce, 32);
+  must(
+    equalBytes(commitment, commitmentDigest(networkId, { ...found, nonce }, session.publicKey)),
+    'ATTESTATION',
+    'the losses are not those that the worker committed to',
+  );
   const signature = fromHex(message.signature, 64);
   must(
     verifySignature(
       signature,
-      attestationDigest(chain.networkId, target, { base, candidate }),
-      worker.publicKey,
+      attestationDigest(networkId, { ...target, windows }, found),
+      session.publicKey,
     ),
     'ATTESTATION',
     'the result is not signed by the worker',
   );
-  const rule = chain.meta.manifest.gate;
-  const verdict = gate(base, candidate, { deltaMicroNats: rule.delta_micro_nats, zMilli: rule.z_milli });
   return {
-    head: target.head,
-    salt: target.salt,
-    windows: [...target.windows],
-    attestations: [{ worker: worker.publicKey, backend: worker.hello.backend, base, candidate, signature }],
-    passed: verdict.passed,
-    meanBaseMicroNats: verdict.meanBaseMicroNats,
-    meanCandidateMicroNats: verdict.meanCandidateMicroNats,
-    meanGainMicroNats: verdict.meanGainMicroNats,
-    marginMicroNats: verdict.marginMicroNats,
-    tokens: message.tokens,
-    evaluationMs: Math.round(message.ms),
+    worker: session.publicKey,
+    owner: session.owner,
+    backend: session.hello.backend,
+    ...found,
+    signature,
+    verdict: sequentialVerdict(found.base, candidate, rule),
+    tokens: Math.min(message.tokens, 2 * windows.length * context),
+    ms: message.ms,
   };
 }

@@ -1,19 +1,36 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Salts } from '#coordinator/chain/salts.ts';
 import type { EvaluationJob } from '#coordinator/dispatch/job-queue.ts';
-import type { LeaseTarget } from '#coordinator/evaluation/check-result.ts';
+import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
-import { decodeParameterBody } from '#shared/block/body.ts';
+import { type Certificate, decodeParameterBody } from '#shared/block/body.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { windowsOf } from '#shared/pol/certificate.ts';
 import { gateRule } from '#shared/pol/rule.ts';
+import type { SequentialRule } from '#shared/pol/sequential.ts';
+import type { EvaluationTarget } from '#shared/protocol/attestation.ts';
+import type { ModelRef } from '#shared/protocol/worker.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
+
+/** What an evaluation is about, with what its certificate will need. */
+export interface JobTarget extends EvaluationTarget {
+  /** B height of the head. */
+  readonly height: number;
+  readonly salt: Uint8Array;
+}
 
 export interface DescribedJob {
   /** Null where the head itself is measured. */
   readonly record: SubmissionRecord | null;
-  readonly target: LeaseTarget;
+  readonly target: JobTarget;
+  readonly model: ModelRef;
   readonly changed: readonly TensorRef[];
+  readonly rule: SequentialRule;
+  readonly quorum: { readonly needed: number; readonly toleranceMicroNats: number };
+  /** Tokens that are foretold per window. */
+  readonly context: number;
+  /** Of a head: losses that stand in its certificate, by window. */
+  readonly certified: ReadonlyMap<number, number>;
 }
 
 export interface JobParts {
@@ -27,15 +44,20 @@ export async function describeJob(parts: JobParts, data: EvaluationJob): Promise
   return data.kind === 'head' ? describeHead(parts.chain, data.id) : describeSubmission(parts, data.id);
 }
 
+/** All windows, without a gate: one look at the end of them. Its losses certify nothing, so one worker is enough. */
 async function describeHead(chain: Chain, root: string): Promise<DescribedJob | null> {
   const { sealed, meta } = chain;
   if (root !== toHex(sealed.root)) return null;
-  const windows = Array.from({ length: meta.manifest.validation.windows }, (_, i) => i);
+  const count = meta.manifest.validation.windows;
+  const windows = Array.from({ length: count }, (_, i) => i);
   const block = await chain.block('B', sealed.position.index);
-  const submission = block ? decodeParameterBody(block.body).submission : new Uint8Array(32);
+  const body = block && decodeParameterBody(block.body);
+  const submission = body?.submission ?? new Uint8Array(32);
   const salt = new Uint8Array(32);
   const target = { ...baseOf(sealed), submission, candidateRoot: sealed.root, windows, salt };
-  return { record: null, changed: [], target };
+  const rule = { deltaMicroNats: 0, zMilli: 0, looks: [count], hopelessZMilli: 0 };
+  const certified = certifiedLosses(body?.seal?.certificate);
+  return { ...common(chain), record: null, target, changed: [], rule, quorum: quorumOf(chain, 1), certified };
 }
 
 async function describeSubmission(
@@ -54,11 +76,27 @@ async function describeSubmission(
   const total = meta.manifest.validation.windows;
   const windows = windowsOf(networkId, { submission: record.id, head: base.head, salt }, { total, rule });
   const target = { ...base, submission: record.id, candidateRoot, windows, salt };
-  return { record, changed: record.tensors, target };
+  const quorum = quorumOf(chain, meta.manifest.quorum.attestations);
+  return { ...common(chain), record, target, changed: record.tensors, rule, quorum, certified: new Map() };
+}
+
+function certifiedLosses(certificate: Certificate | null | undefined): Map<number, number> {
+  const losses = certificate?.attestations[0]?.candidate ?? [];
+  return new Map(losses.map((loss, i) => [certificate?.windows[i] as number, loss]));
 }
 
 const baseOf = ({ position, root }: Chain['sealed']) => ({
   head: position.hash,
   baseRoot: root,
   height: position.index,
+});
+
+const common = ({ meta, sealed }: Chain) => ({
+  model: modelMessage(meta, sealed),
+  context: meta.manifest.validation.context,
+});
+
+const quorumOf = ({ meta }: Chain, needed: number) => ({
+  needed,
+  toleranceMicroNats: meta.manifest.quorum.tolerance_micro_nats,
 });

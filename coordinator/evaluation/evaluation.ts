@@ -1,77 +1,61 @@
-import type { Chain } from '#coordinator/chain/chain.ts';
-import type { Salts } from '#coordinator/chain/salts.ts';
 import type { HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
-import { modelMessage, tensorMessage } from '#coordinator/dispatch/model-ref.ts';
+import type { Reputations } from '#coordinator/dispatch/reputations.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { WorkerListener, Workers } from '#coordinator/dispatch/workers.ts';
-import {
-  type CheckedResult,
-  checkResult,
-  type EvaluatedMessage,
-  type LeaseTarget,
-} from '#coordinator/evaluation/check-result.ts';
-import { type DescribedJob, describeJob } from '#coordinator/evaluation/describe-job.ts';
-import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
-import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { checkResult, type EvaluatedMessage } from '#coordinator/evaluation/check-result.ts';
+import { Committee } from '#coordinator/evaluation/committee.ts';
+import { describeJob, type JobParts } from '#coordinator/evaluation/describe-job.ts';
+import { Seats, type Taken } from '#coordinator/evaluation/seats.ts';
+import { type EvaluationEvents, Settlement } from '#coordinator/evaluation/settlement.ts';
+import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { isRechecked } from '#shared/pol/reputation.ts';
 import type { FromWorker } from '#shared/protocol/worker.ts';
 
 export interface EvaluationOptions {
-  /** A lease that is not finished by then is taken back. */
+  /** A worker that does not commit to a result, or show it, by then loses its seat. */
   readonly leaseMs: number;
-  /** How often the locks of running leases are extended, and the queue is looked at. */
+  /** How often the locks of running jobs are extended, and the queue is looked at. */
   readonly tickMs: number;
-  /** A submission whose evaluation ends abnormally this often is refused. */
+  /** A submission whose evaluation ends abnormally this often, and never well, is refused. */
   readonly maxCrashes: number;
+  /** One in so many agreed results is asked of one worker more, to test it. */
+  readonly canaryOneIn: number;
 }
 
-export const EVALUATION_DEFAULTS: EvaluationOptions = { leaseMs: 600_000, tickMs: 1_000, maxCrashes: 3 };
-
-export interface EvaluationEvents {
-  /** The gate passed on the current head. */
-  onPassed(record: SubmissionRecord): void;
-  onHeadLoss(loss: { height: number; microNats: number; submission: Uint8Array | null }): void;
-  onProgress(record: SubmissionRecord, progress: { done: number; total: number }): void;
-  onEvaluated(ms: number): void;
-  onFault(message: string, error: unknown): void;
-}
+export const EVALUATION_DEFAULTS: EvaluationOptions = {
+  leaseMs: 600_000,
+  tickMs: 1_000,
+  maxCrashes: 3,
+  canaryOneIn: 32,
+};
 
 /** How often the store's queued submissions are compared with the queue. */
 const SWEEP_MS = 5_000;
+/** Jobs held at once: some may wait for a worker that may judge them. */
+const MOST_COMMITTEES = 64;
 
-interface Lease {
-  readonly id: string;
-  readonly session: WorkerSession;
-  readonly target: LeaseTarget;
-  readonly expiresMs: number;
-  held: HeldJob;
-  /** Null where the head itself is measured. */
-  record: SubmissionRecord | null;
-}
-
-export interface EvaluationParts {
+export interface EvaluationParts extends JobParts {
   readonly queue: JobQueue;
   readonly workers: Workers;
-  readonly chain: Chain;
-  readonly salts: Salts;
-  readonly submissions: Submissions;
+  readonly reputations: Reputations;
   readonly now: () => number;
 }
 
 /**
- * The evaluation stage: hands queued submissions (and new heads, to be measured) to workers that are ready, and turns
- * what they sign into a verdict. Losses come from workers; whether they suffice is decided here, by the gate. What
- * waits stands in the store; the queue only says whose turn it is, and is filled again whenever it forgets.
+ * The evaluation stage: seats workers on the committees of queued submissions (and of new heads, to be measured),
+ * and has decided what they sign. Losses come from workers; whether they suffice is decided here, by quorum and
+ * gate. What waits stands in the store; the queue only says whose turn it is, and is filled again whenever it forgets.
  */
 export class EvaluationStage implements WorkerListener {
   readonly #options: EvaluationOptions;
   readonly #parts: EvaluationParts;
   readonly #events: EvaluationEvents;
-  readonly #leases = new Map<string, Lease>();
+  readonly #committees = new Set<Committee>();
+  readonly #seats: Seats;
+  readonly #settlement: Settlement;
   readonly #running = new Set<Promise<void>>();
-  /** Failed measurements of one head. */
-  #headFailures = { root: '', count: 0 };
-  #lastLease = 0;
   #pumping: Promise<void> | undefined;
   #again = false;
   #closed = false;
@@ -82,18 +66,21 @@ export class EvaluationStage implements WorkerListener {
     this.#options = options;
     this.#parts = parts;
     this.#events = events;
+    this.#seats = new Seats({ leaseMs: options.leaseMs, now: parts.now });
+    this.#settlement = new Settlement(options, { ...parts, seats: this.#seats }, events);
   }
 
   start(): void {
     this.#timer = setInterval(() => this.#tick(), this.#options.tickMs);
   }
 
-  /** Gives every lease back. */
+  /** Gives every job back. */
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#pumping;
-    for (const lease of this.#leases.values()) this.#background(this.#giveBack(lease));
+    await Promise.allSettled(this.#running);
+    for (const committee of this.#committees) this.#background(this.#settlement.putBack(committee));
     await Promise.allSettled(this.#running);
   }
 
@@ -125,27 +112,87 @@ export class EvaluationStage implements WorkerListener {
   }
 
   onLost(session: WorkerSession): void {
-    for (const lease of this.#leases.values())
-      if (lease.session === session) this.#background(this.#giveBack(lease));
+    for (const taken of this.#seats.heldBy(session)) {
+      this.#seats.end(taken);
+      this.#advance(taken.committee);
+    }
   }
 
   onMessage(session: WorkerSession, message: FromWorker): void {
-    if (message.type !== 'evaluated' && message.type !== 'failed' && message.type !== 'progress') return;
-    const lease = this.#leases.get(message.lease);
-    if (!lease || lease.session !== session) {
-      if (message.type === 'progress') return; // crossed the cancel on its way
-      throw new PoolError('LEASE_UNKNOWN', `this worker does not hold lease ${message.lease}`);
+    switch (message.type) {
+      case 'progress':
+        return this.#progress(session, message);
+      case 'committed': {
+        const taken = this.#seats.of(session, message.lease);
+        this.#seats.commit(taken, fromHex(message.commitment, 32));
+        return this.#advance(taken.committee);
+      }
+      case 'evaluated':
+        return this.#evaluated(this.#seats.of(session, message.lease), message);
+      case 'failed':
+        return this.#failed(this.#seats.of(session, message.lease), PoolError.fromObject(message.error));
     }
-    if (message.type === 'progress') {
-      if (lease.record) this.#events.onProgress(lease.record, { done: message.done, total: message.total });
-      return;
-    }
-    this.#end(lease);
-    if (message.type === 'failed') this.#background(this.#failed(lease, message.error));
-    else this.#evaluated(lease, message);
   }
 
-  /** Hands out jobs while workers are ready. One run at a time; a call meanwhile makes it look once more. */
+  #progress(session: WorkerSession, message: Extract<FromWorker, { type: 'progress' }>): void {
+    // One that crossed the end of its lease on the way is no fault.
+    const taken = this.#seats.heldBy(session).find(({ seat }) => seat.lease === message.lease);
+    const record = taken?.committee.known ? null : taken?.committee.job.record;
+    if (record) this.#events.onProgress(record, { done: message.done, total: message.total });
+  }
+
+  /** A result that does not hold is the worker's fault alone: the gateway counts it, the job goes to another. */
+  #evaluated(taken: Taken, message: EvaluatedMessage): void {
+    const { committee, seat } = taken;
+    this.#seats.end(taken);
+    try {
+      const heard = checkResult(this.#parts.chain.networkId, committee.job, { message, seat });
+      this.#events.onEvaluated(heard.ms);
+      committee.heard.push(heard);
+    } catch (error) {
+      this.#events.onFault(`worker ${seat.session.address} sent a result that does not hold`, error);
+      committee.failed.set(seat.session.address, seat.session);
+      this.#background(this.#parts.reputations.disagreed(seat.session.publicKey));
+      throw error;
+    } finally {
+      this.#advance(committee);
+    }
+  }
+
+  #failed(taken: Taken, failure: PoolError): void {
+    const { committee, seat } = taken;
+    this.#events.onFault(`worker ${seat.session.address} could not evaluate`, failure);
+    this.#seats.end(taken);
+    committee.failed.set(seat.session.address, seat.session);
+    committee.crashes += 1;
+    this.#advance(committee, failure);
+  }
+
+  /** To be called whenever a seat has turned or ended. */
+  #advance(committee: Committee, failure?: PoolError): void {
+    if (committee.mayReveal) this.#seats.reveal(committee);
+    const finished = committee.seats.size === 0 || (failure && this.#settlement.isHopeless(committee));
+    if (finished && !committee.busy && this.#committees.has(committee) && !this.#closed)
+      this.#settle(committee, failure);
+    this.pump();
+  }
+
+  #settle(committee: Committee, failure?: PoolError): void {
+    committee.busy = true;
+    const work = this.#settlement.settle(committee, failure).then((goesOn) => {
+      committee.busy = false;
+      if (!goesOn) this.#committees.delete(committee);
+      this.pump();
+    });
+    this.#background(
+      work.catch((error) => {
+        this.#committees.delete(committee);
+        throw error;
+      }),
+    );
+  }
+
+  /** Hands out seats while workers are ready. One run at a time; a call meanwhile makes it look once more. */
   pump(): void {
     if (this.#closed) return;
     this.#again = true;
@@ -158,6 +205,8 @@ export class EvaluationStage implements WorkerListener {
     while (this.#again) {
       this.#again = false;
       try {
+        for (const committee of this.#committees)
+          if (!committee.busy && this.#settlement.isStale(committee)) this.#settle(committee);
         while (await this.#handOutOne());
       } catch (error) {
         this.#events.onFault('an evaluation could not be handed out', error);
@@ -166,153 +215,93 @@ export class EvaluationStage implements WorkerListener {
   }
 
   async #handOutOne(): Promise<boolean> {
-    if (this.#closed || !this.#readySession()) return false;
+    const ready = this.#readySessions();
+    if (this.#closed || ready.length === 0) return false;
+    for (const committee of this.#committees) {
+      const session = committee.open > 0 ? this.#choose(committee, ready) : undefined;
+      if (!session) continue;
+      await this.#grant(committee, session);
+      return true;
+    }
+    return this.#committees.size < MOST_COMMITTEES && this.#convene();
+  }
+
+  /** Takes the next job off the queue, for whoever may sit on it. */
+  async #convene(): Promise<boolean> {
     const held = await this.#parts.queue.take();
     if (!held) return false;
-    const running = this.#leaseOf(held);
+    const running = this.#committeeOf(held);
     if (running) {
-      // Its lock ran out, or Redis forgot it: the lease goes on under the new lock.
+      // Its lock ran out, or Redis forgot it: the work goes on under the new lock.
       running.held = held;
       return true;
     }
     const job = await describeJob(this.#parts, held.data);
-    const session = this.#closed ? undefined : this.#readySession();
     if (!job) await held.complete();
-    else if (!session) await held.giveBack();
-    else await this.#grant(session, held, job);
+    else if (this.#closed) await held.giveBack();
+    else this.#committees.add(new Committee(job, held));
     return true;
   }
 
-  #leaseOf({ data }: HeldJob): Lease | undefined {
-    return [...this.#leases.values()].find(
-      ({ held }) => held.data.kind === data.kind && held.data.id === data.id,
+  #committeeOf({ data }: HeldJob): Committee | undefined {
+    return [...this.#committees].find(
+      ({ held }) => held?.data.kind === data.kind && held.data.id === data.id,
     );
   }
 
-  /** The ready worker that has least to do. */
-  #readySession(): WorkerSession | undefined {
-    const ready = this.#parts.workers.sessions().filter((s) => s.ready.evaluate > 0);
-    return ready.sort((a, b) => a.holds.evaluate - b.holds.evaluate)[0];
+  /** Workers that asked for a lease, those that have least to do first. */
+  #readySessions(): WorkerSession[] {
+    const ready = this.#parts.workers.sessions().filter((session) => session.ready.evaluate > 0);
+    return ready.sort((a, b) => a.holds.evaluate - b.holds.evaluate);
   }
 
-  /** The lease stands before anything is awaited: a worker that is lost meanwhile gives it back. */
-  async #grant(session: WorkerSession, held: HeldJob, job: DescribedJob): Promise<void> {
-    const { chain, submissions, now } = this.#parts;
-    const { target, changed, record } = job;
-    session.ready.evaluate -= 1;
-    session.holds.evaluate += 1;
-    const id = `evaluation-${++this.#lastLease}`;
-    const lease: Lease = { id, held, session, record, target, expiresMs: now() + this.#options.leaseMs };
-    this.#leases.set(id, lease);
-    if (record?.state === 'queued') lease.record = await submissions.move(record.id, 'evaluating');
-    if (this.#leases.get(id) !== lease) return;
-    session.send({
-      type: 'evaluate',
-      lease: id,
-      submission: toHex(target.submission),
-      head: toHex(target.head),
-      model: modelMessage(chain.meta, chain.sealed),
-      changed: changed.map(tensorMessage),
-      candidateRoot: toHex(target.candidateRoot),
-      windows: [...target.windows],
-    });
+  /** One that has failed this job gets it again only where nobody else is there. */
+  #choose(committee: Committee, ready: readonly WorkerSession[]): WorkerSession | undefined {
+    const fits = ready.filter((session) => committee.admits(session));
+    const isFresh = ({ address }: WorkerSession) => !committee.failed.has(address);
+    const fresh = fits.find(isFresh);
+    if (fresh || committee.known) return fresh;
+    const others = this.#parts.workers.withRole('evaluate').some((s) => committee.admits(s) && isFresh(s));
+    return others ? undefined : fits[0];
   }
 
-  /** A result that does not hold is the worker's fault alone: the gateway counts it, the job goes to another. */
-  #evaluated(lease: Lease, message: EvaluatedMessage): void {
-    const result = checkResult(this.#parts.chain, lease.target, { message, worker: lease.session });
-    if (!result.ok && result.error.code === 'ATTESTATION') {
-      this.#events.onFault(`worker ${lease.session.address} sent a result that does not hold`, result.error);
-      this.#background(this.#requeue(lease));
-      throw result.error;
-    }
-    this.#events.onEvaluated(message.ms);
-    this.#background(this.#finish(lease, result));
+  /** The seat stands before anything is awaited: a worker that is lost meanwhile leaves it. */
+  async #grant(committee: Committee, session: WorkerSession): Promise<void> {
+    const { record } = committee.job;
+    this.#trust(committee, session);
+    const seat = this.#seats.take(committee, session);
+    if (record && !committee.known) await this.#markEvaluating(record);
+    if (this.#seats.has(seat)) this.#seats.tell(committee, seat);
   }
 
-  async #finish(lease: Lease, result: CheckedResult): Promise<void> {
-    const { chain } = this.#parts;
-    const { record, target, held } = lease;
-    if (record === null) {
-      if (!result.ok) return this.#failed(lease, result.error.toObject());
-      const microNats = result.verdict.meanCandidateMicroNats;
-      this.#events.onHeadLoss({ height: target.height, microNats, submission: target.submission });
-      return held.complete();
-    }
-    // The head moved meanwhile: judged again, against the model it now competes with.
-    if (result.ok && !equalBytes(target.head, chain.sealed.position.hash)) return this.#requeue(lease);
-    await this.#judge(record, result);
-    await held.complete();
-    this.pump();
-  }
-
-  async #judge(record: SubmissionRecord, result: CheckedResult): Promise<void> {
-    const { submissions, chain } = this.#parts;
-    const from = 'evaluating';
-    if (!result.ok) {
-      await submissions.move(record.id, 'rejected', { from, error: result.error.toObject() as never });
-      return;
-    }
-    const { verdict } = result;
-    if (verdict.passed) {
-      this.#events.onPassed(await submissions.move(record.id, 'evaluated', { from, verdict }));
-      return;
-    }
-    const error = new PoolError(
-      'GATE_NOT_BETTER',
-      `the loss went from ${nats(verdict.meanBaseMicroNats)} to ${nats(verdict.meanCandidateMicroNats)} nats; expected it to fall by ${nats(chain.meta.manifest.gate.delta_micro_nats)} and the margin of ${nats(verdict.marginMicroNats)}`,
-      { gain_micro_nats: verdict.meanGainMicroNats, margin_micro_nats: verdict.marginMicroNats },
-    );
-    await submissions.move(record.id, 'rejected', { from, verdict, error: error.toObject() as never });
-  }
-
-  async #failed(lease: Lease, error: unknown): Promise<void> {
-    const failure = PoolError.fromObject(error);
-    this.#events.onFault(`worker ${lease.session.address} could not evaluate`, failure);
-    if (lease.record !== null) return this.#crashed(lease, failure);
-    const { root, count } = this.#headFailures;
-    const { id } = lease.held.data;
-    this.#headFailures = { root: id, count: root === id ? count + 1 : 1 };
-    await lease.held.complete();
-  }
-
-  /** Another try, or the end: a submission that takes every evaluator down must not block the queue. */
-  async #crashed(lease: Lease, failure: PoolError): Promise<void> {
+  async #markEvaluating({ id }: SubmissionRecord): Promise<void> {
     const { submissions } = this.#parts;
-    const record = lease.record as SubmissionRecord;
-    const crashes = record.crashes + 1;
-    if (crashes < this.#options.maxCrashes) return this.#requeue(lease, { crashes });
-    const error = new PoolError(
-      'EVALUATION_CRASHED',
-      `${crashes} evaluations failed, the last with ${failure.code}`,
-    );
-    await submissions.move(record.id, 'rejected', { crashes, error: error.toObject() as never });
-    await lease.held.complete();
-    this.pump();
+    if ((await submissions.get(id))?.state === 'queued') await submissions.move(id, 'evaluating');
   }
 
-  #end(lease: Lease): void {
-    this.#leases.delete(lease.id);
-    lease.session.holds.evaluate -= 1;
-  }
-
-  #giveBack(lease: Lease): Promise<void> {
-    this.#end(lease);
-    return this.#requeue(lease);
-  }
-
-  async #requeue({ record, held }: Lease, change: { crashes?: number } = {}): Promise<void> {
-    if (record) await this.#parts.submissions.move(record.id, 'queued', { from: 'evaluating', ...change });
-    await held.giveBack();
-    this.pump();
+  /** PROTOCOL §8, adaptive replication: a trusted worker that comes first is asked alone, but for re-checks. */
+  #trust(committee: Committee, { publicKey: worker }: WorkerSession): void {
+    const { chain, reputations } = this.#parts;
+    const { record, quorum, target } = committee.job;
+    const after = chain.meta.manifest.quorum.trusted_after;
+    const { consecutive } = reputations.of(worker);
+    const isFirst = committee.seats.size === 0 && committee.heard.length === 0;
+    if (!record || !isFirst || committee.known) return;
+    const trusted = after !== undefined && quorum.needed > 1 && consecutive >= after;
+    const alone = trusted && !isRechecked(chain.networkId, { ...target, worker }, consecutive);
+    committee.trusted = alone ? consecutive : undefined;
+    committee.wanted = alone ? 1 : quorum.needed;
   }
 
   #tick(): void {
     const now = this.#parts.now();
-    for (const lease of this.#leases.values()) {
-      // A lock that is lost comes back as the same job, and is bound to its lease again.
-      if (now <= lease.expiresMs) lease.held.extend().catch(() => undefined);
-      else this.#expire(lease);
+    for (const committee of this.#committees) {
+      // A lock that is lost comes back as the same job, and is bound to its committee again.
+      committee.held?.extend().catch(() => undefined);
+      for (const seat of [...committee.seats.values()])
+        if (now > seat.expiresMs) this.#expire({ seat, committee });
+      if (committee.known && now > committee.known.expiresMs && committee.seats.size === 0)
+        this.#advance(committee);
     }
     if (now > this.#nextSweepMs) {
       this.#nextSweepMs = now + SWEEP_MS;
@@ -321,24 +310,34 @@ export class EvaluationStage implements WorkerListener {
     this.pump();
   }
 
-  #expire(lease: Lease): void {
-    lease.session.send({ type: 'cancel', id: lease.id });
-    this.#end(lease);
-    const late = new PoolError('TIMEOUT', `not finished within ${this.#options.leaseMs} ms`);
-    this.#background(this.#failed(lease, late.toObject()));
+  #expire(taken: Taken): void {
+    const { seat, committee } = taken;
+    // It waited long enough for the others: what was found so far may be shown.
+    if (seat.commitment !== undefined && !seat.revealing) return this.#seats.reveal(committee);
+    seat.session.send({ type: 'cancel', id: seat.lease });
+    this.#failed(taken, new PoolError('TIMEOUT', `not finished within ${this.#options.leaseMs} ms`));
   }
 
   /** Whatever waits in the store has its job, also after Redis was down, emptied or restored from an old file. */
   async #sweep(): Promise<void> {
     const { submissions, queue, chain } = this.#parts;
-    const leased = new Set([...this.#leases.values()].map(({ held }) => held.data.id));
+    const held = new Set([...this.#committees].map((committee) => committee.held?.data.id));
     for (const { id, state } of submissions.pending())
-      if (state === 'queued' || (state === 'evaluating' && !leased.has(toHex(id))))
+      if (state === 'queued' || (state === 'evaluating' && !held.has(toHex(id))))
         await queue.add({ kind: 'submission', id: toHex(id) });
     const root = toHex(chain.sealed.root);
-    const hopeless = this.#headFailures.root === root && this.#headFailures.count >= this.#options.maxCrashes;
-    if (chain.measuredHeight !== chain.height('B') && !hopeless && !leased.has(root))
+    if (
+      chain.measuredHeight !== chain.height('B') &&
+      !this.#settlement.isUnmeasurable(root) &&
+      !held.has(root)
+    )
       await queue.add({ kind: 'head', id: root });
+  }
+
+  /** A submission that still tests a worker: its weights are needed. */
+  isCanary(submission: Uint8Array): boolean {
+    const id = toHex(submission);
+    return [...this.#committees].some(({ known, job }) => known && job.record && toHex(job.record.id) === id);
   }
 
   #background(work: Promise<void>): void {
@@ -348,6 +347,3 @@ export class EvaluationStage implements WorkerListener {
     this.#running.add(settled);
   }
 }
-
-/** Micro-nats → nats, for people to read. */
-const nats = (microNats: number): string => (microNats / 1e6).toFixed(4);

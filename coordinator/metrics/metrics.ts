@@ -7,6 +7,8 @@ import { ROLES, type Role } from '#shared/protocol/worker.ts';
 /** A scrape never waits longer than this for Redis; past it Redis counts as down. */
 const QUEUE_DEADLINE_MS = 1_000;
 const PREFIX = 'aiblock_';
+const EVALUATION_OUTCOMES = ['agreed', 'outvoted', 'late', 'canary-right', 'canary-wrong'] as const;
+export type EvaluationOutcome = (typeof EVALUATION_OUTCOMES)[number];
 const CHAT_OUTCOMES = ['stop', 'length', 'cancelled', 'error'] as const;
 
 export interface QueueCounts {
@@ -50,6 +52,12 @@ export interface CommitTimes {
   readonly overheadMs: number;
 }
 
+export interface EvaluationTokens {
+  readonly tokens: number;
+  readonly savedByLooks: number;
+  readonly savedByTrust: number;
+}
+
 export interface ChatResult {
   readonly outcome: (typeof CHAT_OUTCOMES)[number];
   readonly tokens: number;
@@ -70,6 +78,10 @@ export interface Metrics {
   submissionMoved(state: SubmissionState, code?: ErrorCode): void;
   /** One evaluation ended with losses. */
   evaluated(ms: number): void;
+  /** What became of a worker's result. */
+  evaluationResult(outcome: EvaluationOutcome): void;
+  /** Tokens that a decision took, and those that it did not. */
+  evaluationCost(cost: EvaluationTokens): void;
   committed(times: CommitTimes): void;
   /** A journal entry of this kind moved `amount` base units. */
   paid(kind: EntryKind, amount: bigint): void;
@@ -95,6 +107,12 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
       if (state === 'rejected') counters.rejections.inc({ code: code ?? 'INTERNAL' });
     },
     evaluated: (ms) => histograms.evaluation.observe(ms / 1000),
+    evaluationResult: (outcome) => counters.evaluationResults.inc({ outcome }),
+    evaluationCost({ tokens, savedByLooks, savedByTrust }) {
+      counters.evaluationTokens.inc(tokens);
+      counters.evaluationTokensSaved.inc({ by: 'looks' }, savedByLooks);
+      counters.evaluationTokensSaved.inc({ by: 'trust' }, savedByTrust);
+    },
     committed({ blocks, commitMs, overheadMs }) {
       histograms.commit.observe(commitMs / 1000);
       for (let i = 0; i < blocks; i++) histograms.commitOverhead.observe(overheadMs / blocks / 1000);
@@ -120,6 +138,8 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
 interface StartAtZero {
   readonly submissions: Counter<'state'>;
   readonly rejections: Counter<'code'>;
+  readonly evaluationResults: Counter<'outcome'>;
+  readonly evaluationTokensSaved: Counter<'by'>;
   readonly paidUnits: Counter<'kind'>;
   readonly chatRequests: Counter<'outcome'>;
 }
@@ -131,6 +151,15 @@ function createCounters(registry: Registry) {
   const counters = {
     submissions: counter('submissions_total', 'Submissions that entered a state, since the start', ['state']),
     rejections: counter('submission_rejections_total', 'Rejected submissions, by error code', ['code']),
+    evaluationResults: counter('evaluation_results_total', 'Results of workers, by what became of them', [
+      'outcome',
+    ]),
+    evaluationTokens: counter('evaluation_tokens_total', 'Tokens through the model to judge submissions'),
+    evaluationTokensSaved: counter(
+      'evaluation_tokens_saved_total',
+      'Tokens that early looks, and trusted workers alone, made unnecessary',
+      ['by'],
+    ),
     paidUnits: counter('paid_units_total', 'Base units (1e-8 token) moved, by kind of entry', ['kind']),
     chatRequests: counter('chat_requests_total', 'Chat requests, by how they ended', ['outcome']),
     chatTokens: counter('chat_tokens_total', 'Tokens delivered to chat users'),
@@ -145,6 +174,8 @@ function startAtZero(counters: StartAtZero): void {
   for (const state of SUBMISSION_STATES) counters.submissions.inc({ state }, 0);
   for (const code of Object.keys(ERRORS)) counters.rejections.inc({ code }, 0);
   for (const kind of ENTRY_KINDS) counters.paidUnits.inc({ kind }, 0);
+  for (const outcome of EVALUATION_OUTCOMES) counters.evaluationResults.inc({ outcome }, 0);
+  for (const by of ['looks', 'trust']) counters.evaluationTokensSaved.inc({ by }, 0);
   for (const outcome of CHAT_OUTCOMES) counters.chatRequests.inc({ outcome }, 0);
 }
 

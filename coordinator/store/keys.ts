@@ -49,6 +49,8 @@ export const BUCKET = {
   accountIndex: 0x47,
   /** public key → enrolled worker. */
   worker: 0x50,
+  /** public key → what the pool thinks of its results: see reputations.ts. */
+  reputation: 0x51,
 } as const;
 
 export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];

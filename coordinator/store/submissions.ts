@@ -30,8 +30,12 @@ const recordSchema = z.strictObject({
       signature: zBytes(64),
     }),
   ),
-  /** Evaluations that ended abnormally. */
+  /** Evaluations that ended abnormally, since the last that did not. */
   crashes: zUint,
+  /** Tokens through the model for all its judgements, and those that were saved. */
+  cost: z
+    .strictObject({ evaluations: zUint, tokens: zUint, savedByLooks: zUint, savedByTrust: zUint })
+    .optional(),
   verdict: z
     .strictObject({
       /** Head and salt it was judged on. */
@@ -39,6 +43,12 @@ const recordSchema = z.strictObject({
       salt: zBytes(32),
       windows: z.array(zUint),
       attestations: z.array(attestationSchema),
+      /** Workers whose results the others did not find. */
+      outvoted: z.array(zBytes(33)).optional(),
+      /** Agreements in a row of the one worker who refused alone. */
+      trusted: zUint.optional(),
+      /** Why the looks ended: records of earlier versions do not say. */
+      stop: z.enum(['clear', 'hopeless', 'not-finite']).optional(),
       passed: z.boolean(),
       meanBaseMicroNats: zInt,
       meanCandidateMicroNats: zInt,
@@ -62,10 +72,11 @@ const recordSchema = z.strictObject({
 
 export type SubmissionRecord = Readonly<z.infer<typeof recordSchema>>;
 export type SubmittedPayload = SubmissionRecord['tensors'][number];
+export type EvaluationCost = NonNullable<SubmissionRecord['cost']>;
 export type StoredVerdict = NonNullable<SubmissionRecord['verdict']>;
 
 /** What changes with a move, and the one state it may start from, where only one is right. */
-export type StateChange = Partial<Pick<SubmissionRecord, 'verdict' | 'error' | 'crashes'>> & {
+export type StateChange = Partial<Pick<SubmissionRecord, 'verdict' | 'error' | 'crashes' | 'cost'>> & {
   readonly from?: SubmissionState;
 };
 

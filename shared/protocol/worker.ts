@@ -7,7 +7,7 @@ import { firstIssue } from '#shared/errors/schema-issue.ts';
  * The messages between a worker and the coordinator's gateway: JSON text frames over one WebSocket that the worker
  * opens at `/ws/worker`. PROTOCOL §11.
  */
-export const WORKER_PROTOCOL_VERSION = 1;
+export const WORKER_PROTOCOL_VERSION = 2;
 /** A worker that is silent for this long is taken for lost, and its leases go back. */
 export const WORKER_SILENCE_MS = 4_000;
 export const HEARTBEAT_MS = 1_000;
@@ -54,6 +54,11 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     roles: z.array(z.enum(ROLES)).min(1).max(ROLES.length),
     backend: shown(40),
     threads: z.number().int().nonnegative(),
+    /** Address that the worker works for; its own where it is left out. */
+    owner: z
+      .string()
+      .regex(/^0x[0-9a-fA-F]{40}$/)
+      .optional(),
   }),
   z.strictObject({ type: z.literal('proof'), signature: hex(64) }),
   z.strictObject({
@@ -70,12 +75,15 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     done: z.number().int().nonnegative(),
     total: z.number().int().positive(),
   }),
+  /** It has the losses, and shows their hash first: PROTOCOL §8. */
+  z.strictObject({ type: z.literal('committed'), lease: id, commitment: hex(32) }),
   z.strictObject({
     type: z.literal('evaluated'),
     lease: id,
-    /** Micro-nats per window; null where the loss is not finite. */
+    /** Micro-nats per window, up to the look that decided; null where the loss is not finite. */
     base: losses,
     candidate: losses,
+    nonce: hex(32),
     signature: hex(64),
     ms: measured,
     tokens: z.number().int().nonnegative(),
@@ -120,6 +128,13 @@ export const modelRefSchema = z.strictObject({
 });
 export type ModelRef = z.infer<typeof modelRefSchema>;
 
+const ruleSchema = z.strictObject({
+  deltaMicroNats: z.number().int().nonnegative(),
+  zMilli: z.number().int().nonnegative(),
+  looks: z.array(z.number().int().positive()).min(1),
+  hopelessZMilli: z.number().int().nonnegative(),
+});
+
 export const toWorkerSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('challenge'),
@@ -145,8 +160,13 @@ export const toWorkerSchema = z.discriminatedUnion('type', [
     /** Tensors that the candidate has instead of the model's; empty when the head itself is measured. */
     changed: z.array(tensorRefSchema),
     candidateRoot: hex(32),
+    /** In the order in which they are evaluated. */
     windows: z.array(z.number().int().nonnegative()),
+    /** The gate, whose looks may end it early; null where every window is wanted. */
+    rule: ruleSchema.nullable(),
   }),
+  /** All that were asked have committed: the losses, please. */
+  z.strictObject({ type: z.literal('reveal'), lease: id }),
   z.strictObject({
     type: z.literal('mine'),
     lease: id,

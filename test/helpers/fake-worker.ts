@@ -1,10 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { WebSocket } from 'ws';
 import { blockHash, withNonce } from '#shared/block/header.ts';
 import { concatBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { type KeyPair, sign } from '#shared/crypto/keys.ts';
+import { firstDecision } from '#shared/pol/sequential.ts';
 import { meetsTarget, targetFromBits } from '#shared/pow/target.ts';
-import { attestationDigest } from '#shared/protocol/attestation.ts';
+import { attestationDigest, commitmentDigest } from '#shared/protocol/attestation.ts';
 import {
   type FromWorker,
   HEARTBEAT_MS,
@@ -15,6 +17,7 @@ import {
 } from '#shared/protocol/worker.ts';
 
 export type EvaluateLease = Extract<ToWorker, { type: 'evaluate' }>;
+type Evaluated = Extract<FromWorker, { type: 'evaluated' }>;
 export type MineLease = Extract<ToWorker, { type: 'mine' }>;
 export type ChatTask = Extract<ToWorker, { type: 'chat' }>;
 
@@ -28,17 +31,25 @@ export interface FakeWorkerOptions {
   readonly losses?: (lease: EvaluateLease) => { base: (number | null)[]; candidate: (number | null)[] };
   /** Instead of an honest answer. */
   readonly onEvaluate?: (worker: FakeWorker, lease: EvaluateLease) => void;
+  readonly onReveal?: (worker: FakeWorker, lease: string) => void;
+  /** Address that it says it works for. */
+  readonly owner?: string;
   readonly onMine?: (worker: FakeWorker, lease: MineLease) => void;
   readonly onChat?: (worker: FakeWorker, task: ChatTask) => void;
 }
 
+/** Loss of each candidate that was evaluated: it is measured with it when it became the head. */
+const lossByRoot = new Map<string, number>();
+
 /** One loss for every window of the base, `gain` less for the candidate. */
 export const better =
   (gain: number, loss = 5_000_000) =>
-  (lease: EvaluateLease) => ({
-    base: lease.windows.map(() => loss),
-    candidate: lease.windows.map(() => (lease.changed.length === 0 ? loss : loss - gain)),
-  });
+  ({ windows, changed, candidateRoot }: EvaluateLease) => {
+    const isHead = changed.length === 0;
+    if (!isHead) lossByRoot.set(candidateRoot, loss - gain);
+    const found = lossByRoot.get(candidateRoot) ?? loss;
+    return { base: windows.map(() => (isHead ? found : loss)), candidate: windows.map(() => found) };
+  };
 
 /** A worker over the real gateway whose losses, lies and silence a test chooses. It computes nothing but nonces. */
 export class FakeWorker {
@@ -50,6 +61,8 @@ export class FakeWorker {
   bearer = '';
   /** Time spent in seeking nonces, milliseconds. */
   grindingMs = 0;
+  /** Results that were committed to, by lease. */
+  readonly #kept = new Map<string, Evaluated>();
   readonly #socket: WebSocket;
   #heartbeat: NodeJS.Timeout | undefined;
   #waiting: (() => void)[] = [];
@@ -119,27 +132,45 @@ export class FakeWorker {
     return (await this.next('error')).error.code;
   }
 
-  /** Signs and sends losses for a lease, right or wrong. */
-  evaluated(lease: EvaluateLease, change: Partial<Extract<FromWorker, { type: 'evaluated' }>> = {}): void {
-    const losses = (this.options.losses ?? better(100_000))(lease);
+  /** Signs losses for a lease, right or wrong, commits to them, and shows them when it is asked. */
+  evaluated(lease: EvaluateLease, change: Partial<Evaluated> = {}): void {
+    const result = this.result(lease, change);
+    this.#kept.set(lease.lease, result);
+    const committed = {
+      windows: lease.windows.slice(0, result.base.length),
+      base: result.base,
+      candidate: result.candidate.map((loss) => (loss === null ? null : Math.trunc(loss))),
+      nonce: fromHex(result.nonce, 32),
+    };
+    const commitment = commitmentDigest(this.network, committed, this.options.key.publicKey);
+    this.send({ type: 'committed', lease: lease.lease, commitment: toHex(commitment) });
+  }
+
+  /** The losses of the lease up to the look that decides, signed. */
+  result(lease: EvaluateLease, change: Partial<Evaluated> = {}): Evaluated {
+    const all = (this.options.losses ?? better(100_000))(lease);
+    const decided = lease.rule && firstDecision(all.base, all.candidate, lease.rule);
+    const count = decided?.windows ?? lease.windows.length;
+    const losses = { base: all.base.slice(0, count), candidate: all.candidate.slice(0, count) };
+    const windows = lease.windows.slice(0, count);
     const target = {
       submission: fromHex(lease.submission, 32),
       head: fromHex(lease.head, 32),
       baseRoot: fromHex(lease.model.root, 32),
       candidateRoot: fromHex(lease.candidateRoot, 32),
-      windows: lease.windows,
+      windows,
     };
-    const stated = losses as { base: number[]; candidate: number[] };
-    const signature = sign(attestationDigest(this.network, target, stated), this.options.key.secretKey);
-    this.send({
+    const signature = sign(attestationDigest(this.network, target, losses), this.options.key.secretKey);
+    return {
       type: 'evaluated',
       lease: lease.lease,
       ...losses,
+      nonce: randomBytes(32).toString('hex'),
       signature: toHex(signature),
       ms: 1,
-      tokens: 2 * lease.windows.length,
+      tokens: 2 * count,
       ...change,
-    });
+    };
   }
 
   /** Seeks the lowest nonce of the range, for real. */
@@ -166,13 +197,14 @@ export class FakeWorker {
     if (message.type === 'challenge') this.#prove(message);
     else if (message.type === 'welcome') this.#begin(message.session);
     else if (message.type === 'evaluate') this.#evaluate(message);
+    else if (message.type === 'reveal') this.#reveal(message.lease);
     else if (message.type === 'mine') this.#mine(message);
     else if (message.type === 'chat') this.options.onChat?.(this, message);
     this.#wake();
   }
 
   #prove(message: Extract<ToWorker, { type: 'challenge' }>): void {
-    const { key, token, roles = ['evaluate', 'mine', 'chat'], name = 'fake' } = this.options;
+    const { key, token, roles = ['evaluate', 'mine', 'chat'], name = 'fake', owner } = this.options;
     this.network = fromHex(message.network, 32);
     this.send({
       type: 'hello',
@@ -184,6 +216,7 @@ export class FakeWorker {
       roles: [...roles],
       backend: 'none',
       threads: 1,
+      ...(owner === undefined ? {} : { owner }),
     });
     const proven = concatBytes(fromHex(message.challenge, 32), key.publicKey);
     const signature = sign(digest('challenge', this.network, proven), key.secretKey);
@@ -205,6 +238,12 @@ export class FakeWorker {
     if (this.options.onEvaluate) return this.options.onEvaluate(this, lease);
     this.evaluated(lease);
     this.send({ type: 'ready', role: 'evaluate' });
+  }
+
+  #reveal(lease: string): void {
+    if (this.options.onReveal) return this.options.onReveal(this, lease);
+    const result = this.#kept.get(lease);
+    if (result) this.send(result);
   }
 
   #mine(lease: MineLease): void {

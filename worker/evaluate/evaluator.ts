@@ -1,3 +1,5 @@
+import { PoolError } from '#shared/errors/pool-error.ts';
+import { firstDecision, type SequentialRule } from '#shared/pol/sequential.ts';
 import type { ModelRef, TensorRefMessage } from '#shared/protocol/worker.ts';
 import type { LossResult } from '#worker/evaluate/evaluation.ts';
 import { LossCache, type WindowLoss } from '#worker/evaluate/loss-cache.ts';
@@ -13,9 +15,12 @@ export interface EvaluationJob {
   readonly changed: readonly TensorRefMessage[];
   readonly candidateRoot: string;
   readonly windows: readonly number[];
+  /** The gate, whose looks may end the evaluation early; without it every window is evaluated. */
+  readonly rule?: SequentialRule | null;
   readonly bearer: string;
 }
 
+/** Losses of the first windows of the job, up to the look that decided. */
 export interface EvaluationOutcome {
   readonly base: readonly WindowLoss[];
   readonly candidate: readonly WindowLoss[];
@@ -52,33 +57,46 @@ export class Evaluator {
     })) as StartedBackend;
   }
 
-  /** Losses of base and candidate on the same windows. Nothing changed: the head itself is measured, once. */
+  /**
+   * Losses of base and candidate on the same windows, look by look until one decides. Nothing changed: the head
+   * itself is measured, once.
+   */
   async evaluate(job: EvaluationJob, signal: AbortSignal, progress: Progress): Promise<EvaluationOutcome> {
     const start = this.#options.now();
-    const { model, changed, windows } = job;
-    const candidate = withTensors(model, changed, job.candidateRoot);
-    const missing = new Map([model, candidate].map((ref) => [ref.root, this.#missing(ref.root, windows)]));
-    const total = Math.max(
-      1,
-      [...missing.values()].reduce((sum, list) => sum + list.length, 0),
-    );
-    let before = 0;
+    const { model, windows } = job;
+    const candidate = withTensors(model, job.changed, job.candidateRoot);
+    const steps = { done: 0, total: Math.max(1, this.#countMissing([model, candidate], windows)) };
+    const onEvent = (event: unknown) => progress(steps.done + (event as { done: number }).done, steps.total);
     let tokens = 0;
-    for (const ref of missing.size > 1 ? [model, candidate] : [candidate]) {
-      const list = missing.get(ref.root) ?? [];
-      if (list.length === 0) continue;
-      const at = before;
-      const onEvent = (event: unknown) => progress(at + (event as { done: number }).done, total);
-      tokens += await this.#compute({ ref, windows: list, bearer: job.bearer }, signal, onEvent);
-      before += list.length;
+    for (const end of job.rule?.looks ?? [windows.length]) {
+      const seen = windows.slice(0, end);
+      for (const ref of model.root === candidate.root ? [candidate] : [model, candidate]) {
+        const list = this.#missing(ref.root, seen);
+        if (list.length === 0) continue;
+        tokens += await this.#compute({ ref, windows: list, bearer: job.bearer }, signal, onEvent);
+        steps.done += list.length;
+      }
+      const found = { base: this.#losses(model.root, seen), candidate: this.#losses(candidate.root, seen) };
+      if (end === windows.length || this.#decides(found, job.rule))
+        return { ...found, tokens, ms: this.#options.now() - start };
     }
-    const losses = (root: string) => windows.map((window) => this.#known.get(root, window) ?? null);
-    return {
-      base: losses(model.root),
-      candidate: losses(candidate.root),
-      tokens,
-      ms: this.#options.now() - start,
-    };
+    throw new PoolError('BAD_REQUEST', 'expected the last look to be at all windows');
+  }
+
+  #decides({ base, candidate }: Pick<EvaluationOutcome, 'base' | 'candidate'>, rule: EvaluationJob['rule']) {
+    // A base that is not finite decides nothing, and is told as it is.
+    return (
+      !!rule && base.every((loss) => loss !== null) && firstDecision(base, candidate, rule) !== undefined
+    );
+  }
+
+  #losses(root: string, windows: readonly number[]): WindowLoss[] {
+    return windows.map((window) => this.#known.get(root, window) ?? null);
+  }
+
+  #countMissing(refs: readonly ModelRef[], windows: readonly number[]): number {
+    const roots = new Set(refs.map(({ root }) => root));
+    return [...roots].reduce((sum, root) => sum + this.#missing(root, windows).length, 0);
   }
 
   #missing(root: string, windows: readonly number[]): number[] {

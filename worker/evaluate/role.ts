@@ -1,7 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import { attestationDigest } from '#shared/protocol/attestation.ts';
+import { attestationDigest, commitmentDigest } from '#shared/protocol/attestation.ts';
 import type { FromWorker, ToWorker } from '#shared/protocol/worker.ts';
 import type { Session, Work } from '#worker/client/connection.ts';
 import type { EvaluationOutcome, Evaluator } from '#worker/evaluate/evaluator.ts';
@@ -10,6 +11,7 @@ import { RateMeter } from '#worker/rate-meter.ts';
 import type { Send, WorkRole } from '#worker/runner.ts';
 
 type Lease = Extract<ToWorker, { type: 'evaluate' }>;
+type Evaluated = Extract<FromWorker, { type: 'evaluated' }>;
 
 const PROGRESS_MS = 1_000;
 const RATE_WINDOW_MS = 60_000;
@@ -26,12 +28,20 @@ export interface EvaluateRoleDependencies {
   close(): Promise<void>;
 }
 
-/** Evaluates submissions, one at a time, and signs what it found. PROTOCOL §8. */
+/** Results whose turn to be shown has not come yet; the oldest goes first. */
+const MOST_KEPT = 100;
+
+/**
+ * Evaluates submissions, one at a time, and signs what it found. The pool gets a hash of it at once, and the losses
+ * when it asks for them, so that nobody can copy another's. PROTOCOL §8.
+ */
 export class EvaluateRole implements WorkRole {
   readonly #deps: EvaluateRoleDependencies;
   readonly #tokens: RateMeter;
   #session: Session | undefined;
   #held: { lease: string; abort: AbortController } | undefined;
+  /** Lease → what was committed to. */
+  readonly #kept = new Map<string, Evaluated>();
 
   constructor(deps: EvaluateRoleDependencies) {
     this.#deps = deps;
@@ -49,13 +59,17 @@ export class EvaluateRole implements WorkRole {
 
   message(message: Work): void {
     if (message.type === 'evaluate') void this.#run(message);
-    if (message.type === 'cancel' && message.id === this.#held?.lease) this.#held.abort.abort();
+    if (message.type === 'reveal') this.#reveal(message.lease);
+    if (message.type !== 'cancel') return;
+    this.#kept.delete(message.id);
+    if (message.id === this.#held?.lease) this.#held.abort.abort();
   }
 
   disconnected(): void {
     this.#session = undefined;
     this.#held?.abort.abort();
     this.#held = undefined;
+    this.#kept.clear();
   }
 
   async close(): Promise<void> {
@@ -79,6 +93,23 @@ export class EvaluateRole implements WorkRole {
     this.#deps.send({ type: 'ready', role: 'evaluate' });
   }
 
+  #reveal(lease: string): void {
+    const result = this.#kept.get(lease);
+    if (!result) return;
+    this.#kept.delete(lease);
+    this.#deps.send(result);
+  }
+
+  /** Keeps the result, and tells its hash. */
+  #commit(result: Evaluated, windows: readonly number[], { networkId }: Session): FromWorker {
+    const [oldest] = this.#kept.keys();
+    if (this.#kept.size >= MOST_KEPT && oldest !== undefined) this.#kept.delete(oldest);
+    this.#kept.set(result.lease, result);
+    const committed = { ...result, windows, nonce: fromHex(result.nonce, 32) };
+    const commitment = commitmentDigest(networkId, committed, this.#deps.key.publicKey);
+    return { type: 'committed', lease: result.lease, commitment: toHex(commitment) };
+  }
+
   async #evaluate(lease: Lease, session: Session, signal: AbortSignal): Promise<FromWorker> {
     const { evaluator, log, during } = this.#deps;
     try {
@@ -86,7 +117,10 @@ export class EvaluateRole implements WorkRole {
       const outcome = await during(() => evaluator.evaluate(job, signal, this.#progress(lease.lease)));
       this.#tokens.add(outcome.tokens, outcome.ms);
       log.info('evaluated', describe(lease, outcome));
-      return this.#attest(lease, session, outcome);
+      // Windows after the look that decided are no part of the result.
+      const windows = lease.windows.slice(0, outcome.base.length);
+      const result = this.#attest({ ...lease, windows }, session, outcome);
+      return signal.aborted ? result : this.#commit(result, windows, session);
     } catch (cause) {
       const error = PoolError.from(cause);
       if (!signal.aborted) log.warn('an evaluation failed', { code: error.code, why: reason(cause) });
@@ -94,7 +128,7 @@ export class EvaluateRole implements WorkRole {
     }
   }
 
-  #attest(lease: Lease, { networkId }: Session, outcome: EvaluationOutcome): FromWorker {
+  #attest(lease: Lease, { networkId }: Session, outcome: EvaluationOutcome): Evaluated {
     const { windows } = lease;
     const target = {
       submission: fromHex(lease.submission, 32),
@@ -104,13 +138,13 @@ export class EvaluateRole implements WorkRole {
       windows,
     };
     // A loss that is not finite is signed as null: such a result can be attested, though never certified.
-    const losses = { base: [...outcome.base] as number[], candidate: [...outcome.candidate] as number[] };
-    const signature = sign(attestationDigest(networkId, target, losses), this.#deps.key.secretKey);
+    const signature = sign(attestationDigest(networkId, target, outcome), this.#deps.key.secretKey);
     return {
       type: 'evaluated',
       lease: lease.lease,
       base: [...outcome.base],
       candidate: [...outcome.candidate],
+      nonce: randomBytes(32).toString('hex'),
       signature: toHex(signature),
       ms: outcome.ms,
       tokens: outcome.tokens,
@@ -140,7 +174,8 @@ function reason(error: unknown): string {
 function describe(lease: Lease, outcome: EvaluationOutcome) {
   return {
     submission: lease.changed.length === 0 ? 'head' : lease.submission.slice(0, 12),
-    windows: lease.windows.length,
+    windows: outcome.base.length,
+    of: lease.windows.length,
     baseNats: mean(outcome.base),
     candidateNats: mean(outcome.candidate),
     ms: Math.round(outcome.ms),

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
-import { fromHex } from '#shared/crypto/bytes.ts';
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { keyPair, verifySignature } from '#shared/crypto/keys.ts';
-import { attestationDigest } from '#shared/protocol/attestation.ts';
+import { attestationDigest, commitmentDigest } from '#shared/protocol/attestation.ts';
 import type { FromWorker } from '#shared/protocol/worker.ts';
 import { devModelRef, scaledTensor } from '#test/helpers/dev-model-ref.ts';
 import { keptLog } from '#test/helpers/quiet-log.ts';
@@ -104,7 +104,18 @@ it('an abort ends an evaluation without ending its process', async () => {
   assert.equal(host.pid, pid);
 });
 
-it('the role signs what it found', async () => {
+it('stops at the look that decides, and knows what it computed for other looks', async () => {
+  const change = scaledTensor(gateway, model, { name: 'transformer.wte.weight', factor: 40 });
+  const rule = { deltaMicroNats: 1_000, zMilli: 3_000, looks: [4, 8, 24], hopelessZMilli: 4_000 };
+  const outcome = await evaluator.evaluate(job({ ...change, rule }), signal, () => {});
+  assert.deepEqual([outcome.base.length, outcome.candidate.length], [4, 4], 'much worse: hopeless at once');
+  assert.equal(outcome.tokens, 4 * 128, 'the base was known already');
+  const all = await evaluator.evaluate(job(change), signal, () => {});
+  assert.equal(all.tokens, 20 * 128);
+  assert.deepEqual(all.candidate.slice(0, 4), outcome.candidate);
+});
+
+it('the role signs what it found, commits to it and shows it when it is asked', async () => {
   const key = keyPair(new Uint8Array(32).fill(9));
   const sent: FromWorker[] = [];
   let wake = () => {};
@@ -125,12 +136,21 @@ it('the role signs what it found', async () => {
   role.connected({ networkId, bearer: 'session-1', address: key.address });
   const change = scaledTensor(gateway, model, { name: 'transformer.wte.weight', factor: 0.5 });
   const lease = { lease: 'lease-1', submission: '11'.repeat(32), head: '22'.repeat(32), windows };
-  role.message({ type: 'evaluate', ...lease, model, ...change });
+  role.message({ type: 'evaluate', ...lease, model, ...change, rule: null });
   while (sent.length < 3) await new Promise<void>((resolve) => (wake = resolve));
-  const [ready, result, again] = sent;
+  const [ready, committed, again] = sent;
   assert.deepEqual([ready, again], Array(2).fill({ type: 'ready', role: 'evaluate' }));
-  assert.equal(result?.type, 'evaluated');
-  const { base, candidate, signature } = result as Extract<FromWorker, { type: 'evaluated' }>;
+  assert.equal(committed?.type, 'committed');
+  role.message({ type: 'reveal', lease: 'another' });
+  role.message({ type: 'reveal', lease: 'lease-1' });
+  role.message({ type: 'reveal', lease: 'lease-1' });
+  assert.equal(sent.length, 4, 'shown once, and only what was committed to');
+  const result = sent[3] as Extract<FromWorker, { type: 'evaluated' }>;
+  assert.equal(result.type, 'evaluated');
+  const { base, candidate, signature, nonce } = result;
+  const shown = { windows, base, candidate, nonce: fromHex(nonce, 32) };
+  const { commitment } = committed as Extract<FromWorker, { type: 'committed' }>;
+  assert.equal(commitment, toHex(commitmentDigest(networkId, shown, key.publicKey)));
   const target = {
     submission: fromHex(lease.submission, 32),
     head: fromHex(lease.head, 32),

@@ -57,7 +57,7 @@ it('answers the challenge with hello and a proof, then beats', async () => {
     { ...hello, publicKey: undefined },
     {
       type: 'hello',
-      protocol: 1,
+      protocol: 2,
       publicKey: undefined,
       token: 'a-token',
       ...worker,

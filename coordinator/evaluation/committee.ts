@@ -1,0 +1,81 @@
+import type { HeldJob } from '#coordinator/dispatch/job-queue.ts';
+import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
+import type { Heard } from '#coordinator/evaluation/check-result.ts';
+import type { DescribedJob } from '#coordinator/evaluation/describe-job.ts';
+import { addressOf } from '#shared/crypto/keys.ts';
+import { decideQuorum, mostResults, type QuorumDecision } from '#shared/pol/quorum.ts';
+
+/** A worker's part in an evaluation, from the lease to its losses. */
+export interface Seat {
+  readonly lease: string;
+  readonly session: WorkerSession;
+  /** What it committed to, once it has. */
+  commitment: Uint8Array | undefined;
+  /** Its losses were asked for. */
+  revealing: boolean;
+  /** When the pool stops waiting for its next message. */
+  expiresMs: number;
+}
+
+/**
+ * The workers that evaluate one job, and what they found: who may sit on it, when all have committed, and whether
+ * they agree. Keeps no time and sends nothing. PROTOCOL §8.
+ */
+export class Committee {
+  readonly job: DescribedJob;
+  readonly seats = new Map<string, Seat>();
+  readonly heard: Heard[] = [];
+  /** Workers that took a seat and did not finish. */
+  readonly failed = new Map<string, WorkerSession>();
+  /** The queue's job; a committee that only tests a worker has none. */
+  held: HeldJob | undefined;
+  /** Results that it takes, as far as is known now. */
+  wanted: number;
+  /** Agreements in a row of a trusted worker, who may refuse alone. */
+  trusted: number | undefined;
+  /** A canary: what is known already, and the answer is held against. */
+  known: { readonly result: Heard; readonly expiresMs: number } | undefined;
+  /** Evaluations of this job that ended abnormally. */
+  crashes = 0;
+  /** What it found is being written down: nobody takes a seat meanwhile. */
+  busy = false;
+  readonly #miner: string | undefined;
+
+  constructor(job: DescribedJob, held: HeldJob) {
+    this.job = job;
+    this.held = held;
+    this.wanted = job.quorum.needed;
+    this.#miner = job.record ? addressOf(job.record.miner) : undefined;
+  }
+
+  /** Seats to be taken. */
+  get open(): number {
+    return this.busy ? 0 : Math.max(0, this.wanted - this.seats.size - this.heard.length);
+  }
+
+  /** Nobody judges a submission of his own, nor twice under two keys. */
+  admits({ owner, address }: WorkerSession): boolean {
+    if (owner === this.#miner || address === this.#miner) return false;
+    const taken = [...this.seats.values()].map(({ session }) => session.owner);
+    return ![...taken, ...this.heard.map((result) => result.owner)].includes(owner);
+  }
+
+  /** Every seat is taken and every worker has committed: nobody can take from another what he did not find. */
+  get mayReveal(): boolean {
+    return (
+      this.seats.size > 0 &&
+      this.open === 0 &&
+      [...this.seats.values()].every(({ commitment }) => commitment !== undefined)
+    );
+  }
+
+  /** What the results say, once no seat is out. A trusted worker's refusal stands alone, its praise does not. */
+  decide(): QuorumDecision<Heard> {
+    const { needed, toleranceMicroNats } = this.job.quorum;
+    const [first] = this.heard;
+    if (this.trusted !== undefined && first && !first.verdict.passed)
+      return { kind: 'agreed', agreeing: [first], outvoted: [] };
+    if (first) this.trusted = undefined;
+    return decideQuorum(this.heard, { needed, toleranceMicroNats, most: mostResults(needed) });
+  }
+}

@@ -1,0 +1,236 @@
+import type { Reputations } from '#coordinator/dispatch/reputations.ts';
+import type { Workers } from '#coordinator/dispatch/workers.ts';
+import type { Heard } from '#coordinator/evaluation/check-result.ts';
+import type { Committee } from '#coordinator/evaluation/committee.ts';
+import type { JobParts } from '#coordinator/evaluation/describe-job.ts';
+import { type Agreed, judge } from '#coordinator/evaluation/judge.ts';
+import type { Seats } from '#coordinator/evaluation/seats.ts';
+import type { EvaluationCost, SubmissionRecord } from '#coordinator/store/submissions.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { PUBLIC_KEY_BYTES } from '#shared/crypto/keys.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
+import { agree } from '#shared/pol/quorum.ts';
+import { isRechecked } from '#shared/pol/reputation.ts';
+
+/** What became of a worker's result. */
+export type ResultOutcome = 'agreed' | 'outvoted' | 'late' | 'canary-right' | 'canary-wrong';
+
+export interface EvaluationEvents {
+  /** The gate passed on the current head. */
+  onPassed(record: SubmissionRecord): void;
+  onHeadLoss(loss: { height: number; microNats: number; submission: Uint8Array | null }): void;
+  onProgress(record: SubmissionRecord, progress: { done: number; total: number }): void;
+  onEvaluated(ms: number): void;
+  onResult(outcome: ResultOutcome): void;
+  onCost(cost: EvaluationCost): void;
+  /** The weights of this submission test nobody any more. */
+  onCanaryEnd(submission: Uint8Array): void;
+  onFault(message: string, error: unknown): void;
+}
+
+export interface SettlementParts extends JobParts {
+  readonly workers: Workers;
+  readonly reputations: Reputations;
+  readonly seats: Seats;
+  readonly now: () => number;
+}
+
+/** What follows from what a committee found: verdict, reputations, another round, or the end of a submission. */
+export class Settlement {
+  readonly #options: { readonly leaseMs: number; readonly maxCrashes: number; readonly canaryOneIn: number };
+  readonly #parts: SettlementParts;
+  readonly #events: EvaluationEvents;
+  /** Failed measurements of one head. */
+  #headFailures = { root: '', count: 0 };
+
+  constructor(
+    options: { readonly leaseMs: number; readonly maxCrashes: number; readonly canaryOneIn: number },
+    parts: SettlementParts,
+    events: EvaluationEvents,
+  ) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#events = events;
+  }
+
+  /** Tells whether the committee goes on. */
+  async settle(committee: Committee, failure?: PoolError): Promise<boolean> {
+    if (committee.known) return this.#testWorker(committee, committee.known.result);
+    if (this.isStale(committee)) return this.#restart(committee);
+    if (committee.heard.length === 0) return this.#nothingHeard(committee, failure);
+    const decision = committee.decide();
+    if (decision.kind === 'agreed') return this.#agreed(committee, decision);
+    if (decision.kind === 'open') {
+      committee.wanted = committee.heard.length + decision.missing;
+      return true;
+    }
+    // Nobody can tell who is right: another committee, a few times.
+    committee.heard.length = 0;
+    committee.wanted = committee.job.quorum.needed;
+    committee.crashes += 1;
+    return this.#nothingHeard(committee, new PoolError('ATTESTATION', 'the workers do not agree'));
+  }
+
+  /** The head it is judged against is the head no more. One that measures a head may finish what it began. */
+  isStale({ job, known, seats, heard }: Committee): boolean {
+    if (known) return false;
+    if (!job.record && (seats.size > 0 || heard.length > 0)) return false;
+    return !equalBytes(job.target.head, this.#parts.chain.sealed.position.hash);
+  }
+
+  /** As many failures as a submission may cause, and nobody to say that it can be evaluated. */
+  isHopeless(committee: Committee): boolean {
+    const { job, heard, seats, crashes } = committee;
+    const committed = [...seats.values()].some(({ commitment }) => commitment !== undefined);
+    const before = job.record?.crashes ?? 0;
+    return heard.length === 0 && !committed && before + crashes >= this.#options.maxCrashes;
+  }
+
+  isUnmeasurable(root: string): boolean {
+    return this.#headFailures.root === root && this.#headFailures.count >= this.#options.maxCrashes;
+  }
+
+  /** Leaves a job to a later committee. */
+  async putBack(committee: Committee): Promise<void> {
+    const { job, crashes, known } = committee;
+    this.#parts.seats.cancel(committee);
+    if (job.record && !known) await this.#backToQueue(job.record, job.record.crashes + crashes);
+    await committee.held?.giveBack();
+  }
+
+  async #restart(committee: Committee): Promise<false> {
+    if (committee.job.record) await this.putBack(committee);
+    else await committee.held?.complete();
+    return false;
+  }
+
+  async #nothingHeard(committee: Committee, failure: PoolError | undefined): Promise<boolean> {
+    const { job, crashes } = committee;
+    if (!job.record) return failure ? this.#headFailed(committee) : true;
+    if (failure && this.isHopeless(committee)) return this.#crashed(committee, failure);
+    await this.#backToQueue(job.record, job.record.crashes + crashes);
+    return true;
+  }
+
+  async #headFailed(committee: Committee): Promise<false> {
+    const root = toHex(committee.job.target.candidateRoot);
+    const { root: before, count } = this.#headFailures;
+    this.#headFailures = { root, count: root === before ? count + 1 : 1 };
+    await committee.held?.complete();
+    return false;
+  }
+
+  /** A submission that takes every evaluator down must not block the queue. */
+  async #crashed(committee: Committee, failure: PoolError): Promise<false> {
+    this.#parts.seats.cancel(committee);
+    const record = committee.job.record as SubmissionRecord;
+    const crashes = record.crashes + committee.crashes;
+    const error = new PoolError(
+      'EVALUATION_CRASHED',
+      `${crashes} evaluations failed, the last with ${failure.code}`,
+    );
+    await this.#parts.submissions.move(record.id, 'rejected', { crashes, error: error.toObject() as never });
+    await committee.held?.complete();
+    return false;
+  }
+
+  async #agreed(committee: Committee, agreed: Agreed): Promise<boolean> {
+    if (!committee.job.record) return this.#headMeasured(committee, agreed.agreeing[0] as Heard);
+    const isCanary = this.#makesCanary(committee, agreed);
+    // Before the record moves: whoever hears of its end asks whether its weights are needed.
+    if (isCanary)
+      committee.known = {
+        result: agreed.agreeing[0] as Heard,
+        expiresMs: this.#parts.now() + this.#options.leaseMs,
+      };
+    const before = committee.job.record.cost;
+    const record = await judge(this.#parts.submissions, committee, agreed);
+    this.#events.onCost(difference(record.cost as EvaluationCost, before));
+    if (record.state === 'evaluated') this.#events.onPassed(record);
+    await committee.held?.complete();
+    committee.held = undefined;
+    await this.#remember(committee, agreed);
+    committee.wanted = committee.heard.length + 1;
+    return isCanary;
+  }
+
+  /** An agreement takes two; whoever was asked and did not answer what others answered was late. */
+  async #remember(committee: Committee, { agreeing, outvoted }: Agreed): Promise<void> {
+    const { reputations } = this.#parts;
+    for (const { worker } of agreeing) {
+      this.#events.onResult('agreed');
+      if (agreeing.length > 1) await reputations.agreed(worker);
+    }
+    for (const { worker } of outvoted) {
+      this.#events.onResult('outvoted');
+      await reputations.disagreed(worker);
+    }
+    for (const { publicKey } of committee.failed.values()) {
+      this.#events.onResult('late');
+      await reputations.timedOut(publicKey);
+    }
+  }
+
+  /** A result that two or more found is a known one: a worker that has not seen it can be held against it. */
+  #makesCanary(committee: Committee, { agreeing }: Agreed): boolean {
+    const { chain, workers } = this.#parts;
+    const { target } = committee.job;
+    if (agreeing.length < 2) return false;
+    const isDrawn = isRechecked(
+      chain.networkId,
+      { ...target, worker: new Uint8Array(PUBLIC_KEY_BYTES) },
+      this.#options.canaryOneIn,
+    );
+    const another = (session: Parameters<Committee['admits']>[0]) =>
+      committee.admits(session) && !committee.failed.has(session.address);
+    return isDrawn && workers.withRole('evaluate').some(another);
+  }
+
+  async #testWorker(committee: Committee, known: Heard): Promise<false> {
+    const { reputations } = this.#parts;
+    const result = committee.heard.at(-1) as Heard;
+    const isNew = committee.heard.length === committee.wanted;
+    const isRight = agree(result, known, committee.job.quorum.toleranceMicroNats);
+    if (isNew) {
+      this.#events.onResult(isRight ? 'canary-right' : 'canary-wrong');
+      await (isRight ? reputations.agreed(result.worker) : reputations.disagreed(result.worker));
+    }
+    this.#events.onCanaryEnd(committee.job.target.submission);
+    return false;
+  }
+
+  /** What its certificate says of a head is known: a measurement that differs is wrong. */
+  async #headMeasured(committee: Committee, heard: Heard): Promise<boolean> {
+    const { target, certified, quorum } = committee.job;
+    const isWrong = heard.windows.some((window, i) => {
+      const known = certified.get(window);
+      const loss = heard.candidate[i] ?? null;
+      return known !== undefined && (loss === null || Math.abs(loss - known) > quorum.toleranceMicroNats);
+    });
+    if (isWrong || heard.verdict.stop === 'not-finite') {
+      if (isWrong) await this.#parts.reputations.disagreed(heard.worker);
+      this.#events.onResult('outvoted');
+      return this.#headFailed(committee);
+    }
+    const { height, submission } = target;
+    this.#events.onHeadLoss({ height, microNats: heard.verdict.meanCandidateMicroNats, submission });
+    await committee.held?.complete();
+    return false;
+  }
+
+  async #backToQueue({ id }: SubmissionRecord, crashes: number): Promise<void> {
+    const { submissions } = this.#parts;
+    if ((await submissions.get(id))?.state === 'evaluating')
+      await submissions.move(id, 'queued', { from: 'evaluating', crashes });
+  }
+}
+
+function difference(after: EvaluationCost, before: EvaluationCost | undefined): EvaluationCost {
+  if (!before) return after;
+  return {
+    evaluations: after.evaluations - before.evaluations,
+    tokens: after.tokens - before.tokens,
+    savedByLooks: after.savedByLooks - before.savedByLooks,
+    savedByTrust: after.savedByTrust - before.savedByTrust,
+  };
+}
