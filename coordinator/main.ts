@@ -14,6 +14,8 @@ const OTHER_COMMANDS = `
 Commands that work against a pool (see aiblock COMMAND --help):
   worker                attach this machine: evaluate, grind, chat
   miner                 train the model and submit better weights
+  submit FILE           submit one tensor of better weights
+  upload FILE|DIR       submit better weights: a safetensors file or a model folder
   chat [prompt]         ask the model
   verify [chain] [i]    audit a pool, or one block, believing nothing
   export DIR            write the head as a Hugging Face folder

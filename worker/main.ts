@@ -5,13 +5,15 @@ import { register as chat } from '#worker/cli/chat.ts';
 import type { CommandEnvironment } from '#worker/cli/command.ts';
 import { register as exportModel } from '#worker/cli/export.ts';
 import { register as miner } from '#worker/cli/miner.ts';
+import { register as submit } from '#worker/cli/submit.ts';
+import { register as upload } from '#worker/cli/upload.ts';
 import { register as verify } from '#worker/cli/verify.ts';
 import { register as wallet } from '#worker/cli/wallet.ts';
 import { register as worker } from '#worker/cli/worker.ts';
 import { readEnvironment } from '#worker/env.ts';
 
 /** The commands that work against a pool, each in its own file. */
-const COMMANDS = [worker, miner, wallet, chat, verify, exportModel];
+const COMMANDS = [worker, miner, submit, upload, wallet, chat, verify, exportModel];
 
 const EXIT = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 

@@ -42,6 +42,13 @@ export class Reception {
     return this.#received;
   }
 
+  /** From where another process can go on: bytes that were only checked are checked again. */
+  get resumable(): number {
+    const open = this.#current && this.#tensors[this.#next - 1];
+    if (open?.use !== 'check') return this.#received;
+    return this.#received - (open.bytes - (this.#current?.missing ?? 0));
+  }
+
   get complete(): boolean {
     return this.#received === this.totalBytes;
   }

@@ -122,7 +122,7 @@ export class UploadSession {
   /** What was received so far is durable when it resolves. */
   async save(): Promise<void> {
     await this.reception.flush();
-    const text = String(this.reception.received).padStart(RECEIVED_DIGITS, '0');
+    const text = String(this.reception.resumable).padStart(RECEIVED_DIGITS, '0');
     await this.#progress.write(text, 0);
     await this.#progress.datasync();
   }

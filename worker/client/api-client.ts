@@ -8,6 +8,8 @@ import {
   modelSchema,
   type SubmissionView,
   submissionSchema,
+  type UploadView,
+  uploadSchema,
 } from '#shared/api/schemas.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { httpUrl } from '#worker/client/urls.ts';
@@ -30,6 +32,16 @@ export interface PayloadRequest {
 export interface Upload {
   readonly body: AsyncIterable<Uint8Array>;
   readonly totalBytes: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface UploadPart {
+  /** Submission id, hex. */
+  readonly id: string;
+  /** Place of the first byte behind the header. */
+  readonly offset: number;
+  readonly body: AsyncIterable<Uint8Array>;
+  readonly bytes: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -87,6 +99,29 @@ export class ApiClient {
       signal: withTimeout(upload.signal, UPLOAD_TIMEOUT_MS),
     });
     return parseAnswer(response, submissionSchema);
+  }
+
+  /** Begins an upload by parts from the header of a signed file, or tells how far it is. */
+  async beginUpload(header: Uint8Array, signal?: AbortSignal): Promise<UploadView> {
+    const response = await this.#call('uploads', {
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: header as Uint8Array<ArrayBuffer>,
+      signal: withTimeout(signal, CALL_TIMEOUT_MS),
+    });
+    return parseAnswer(response, uploadSchema);
+  }
+
+  /** The next bytes of an upload by parts; with the last ones the view names the submission. */
+  async sendPart({ id, offset, body, bytes, signal }: UploadPart): Promise<UploadView> {
+    const response = await this.#call(`uploads/${id}/parts/${offset}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/octet-stream', 'content-length': String(bytes) },
+      body: ReadableStream.from(body),
+      duplex: 'half',
+      signal: withTimeout(signal, UPLOAD_TIMEOUT_MS),
+    });
+    return parseAnswer(response, uploadSchema);
   }
 
   /** The bytes of a payload, from `start` on, as they arrive. The caller checks their hash. */

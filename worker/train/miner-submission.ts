@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
-import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import { SUBMISSION_METADATA_KEY, signSubmission } from '#shared/protocol/submission.ts';
 import type { TensorRefMessage } from '#shared/protocol/worker.ts';
 import { toFloat32 } from '#shared/weights/dtype.ts';
-import { safetensorsHeader } from '#shared/weights/safetensors.ts';
 import { rootOf } from '#worker/model/model-slot.ts';
+import { baseOf, signFile } from '#worker/submit/sign-file.ts';
 import type { Head } from '#worker/train/miner-head.ts';
 import { toBytes } from '#worker/train/tensor-bytes.ts';
 
@@ -45,16 +43,9 @@ export function packCandidate(head: Head, weights: ReadonlyMap<string, Float32Ar
 
 /** Signs a candidate as a safetensors file, to be streamed from memory. PROTOCOL §9. */
 export function signCandidate(candidate: Candidate, head: Head, key: KeyPair): SignedFile {
-  const { view } = head;
-  const content = {
-    base: fromHex(view.root, 32),
-    meta: fromHex(view.meta.hash, 32),
-    tensors: candidate.refs.map((ref) => ({ ...ref, payloadHash: fromHex(ref.hash, 32) })),
-  };
-  const { id, text } = signSubmission(fromHex(view.network, 32), content, key);
-  const file = safetensorsHeader(candidate.refs, { format: 'pt', [SUBMISSION_METADATA_KEY]: text });
+  const file = signFile(candidate.refs, baseOf(head.view), key);
   const parts = [file.header, ...file.order.map(({ name }) => candidate.bytes.get(name) as Uint8Array)];
-  return { id: toHex(id), totalBytes: file.totalBytes, body: pieces(parts) };
+  return { id: file.id, totalBytes: file.totalBytes, body: pieces(parts) };
 }
 
 async function* pieces(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {

@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { HTTP_DEFAULTS } from '#coordinator/http/app.ts';
+import { newKeyPair } from '#coordinator/store/key-files.ts';
+import { INTAKE_DEFAULTS } from '#coordinator/submission/intake.ts';
+import { errorBodySchema, type UploadView, uploadSchema } from '#shared/api/schemas.ts';
+import { fileOf, post, SMALL_TENSOR, type TestFile } from '#test/helpers/small-genesis.ts';
+import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
+import { skipWithout } from '#test/helpers/tools.ts';
+import { until } from '#test/helpers/until.ts';
+
+const LARGE_TENSOR = 'transformer.wte.weight';
+
+describe('uploads by parts', { skip: skipWithout('redis-server') }, () => {
+  let pool: TestCoordinator;
+  before(async () => {
+    pool = await TestCoordinator.start();
+  });
+  after(() => pool.destroy());
+
+  const newFile = async (tensors: Record<string, number>, key = newKeyPair()) =>
+    fileOf(await pool.model(), { key, tensors });
+  const call = async (method: string, path: string, body?: Uint8Array, headers = {}) => {
+    const response = await fetch(new URL(path, pool.url), {
+      method,
+      headers,
+      ...(body && { body: body as Uint8Array<ArrayBuffer> }),
+    });
+    const json = await response.json();
+    const view = response.ok ? uploadSchema.parse(json) : undefined;
+    const error = response.ok ? undefined : errorBodySchema.parse(json).error;
+    return { status: response.status, view, error, headers: response.headers };
+  };
+  const begin = (file: TestFile) => call('POST', '/uploads', file.header);
+  const part = (file: TestFile, from: number, to: number) => {
+    const { length } = file.header;
+    return call('PUT', `/uploads/${file.id}/parts/${from}`, file.bytes.slice(length + from, length + to));
+  };
+  const dataBytes = (file: TestFile) => file.bytes.length - file.header.length;
+  const spool = async () => readdir(join(pool.dataDir, 'spool'));
+
+  it('becomes a submission with the last byte, and is known from then on', async () => {
+    const file = await newFile({ [SMALL_TENSOR]: 0.5, [LARGE_TENSOR]: 0.25 });
+    const begun = await begin(file);
+    assert.equal(begun.status, 201);
+    assert.deepEqual({ ...begun.view, expires_at: 0 }, {
+      id: file.id,
+      bytes: dataBytes(file),
+      received: 0,
+      expires_at: 0,
+    } satisfies UploadView);
+    assert.equal((await begin(file)).status, 200);
+    assert.equal((await part(file, 0, 7)).view?.received, 7);
+    assert.equal((await part(file, 7, 100)).view?.received, 100);
+    assert.equal((await call('GET', `/uploads/${file.id}`)).view?.received, 100);
+    const whole = await part(file, 100, dataBytes(file));
+    assert.equal(whole.status, 202);
+    assert.equal(whole.view?.submission?.id, file.id);
+    for (const again of [await begin(file), await part(file, 0, 9)]) {
+      assert.equal(again.status, 200);
+      assert.equal(again.view?.submission?.id, file.id);
+    }
+    assert.equal((await post(pool.url, file)).status, 200);
+    assert.equal((await pool.submission(file.id)).state, 'queued');
+  });
+
+  it('STATE: tells where to go on', async () => {
+    const file = await newFile({ [LARGE_TENSOR]: 0.5 });
+    await begin(file);
+    await part(file, 0, 1000);
+    for (const [from, to] of [
+      [0, 10],
+      [1001, 1010],
+    ] as const) {
+      const { status, error } = await part(file, from, to);
+      assert.equal(status, 409);
+      assert.equal(error?.code, 'STATE');
+      assert.equal(error?.details.received, 1000);
+    }
+    const longer = await call('PUT', `/uploads/${file.id}/parts/1000`, new Uint8Array(dataBytes(file) - 999));
+    assert.equal(longer.error?.code, 'STATE');
+    assert.equal((await part(file, 1000, dataBytes(file))).status, 202);
+  });
+
+  it('goes on after a broken line, and after restarts', async () => {
+    const file = await newFile({ [LARGE_TENSOR]: 0.625, [SMALL_TENSOR]: 0.625 });
+    await begin(file);
+    await part(file, 0, 999);
+    const { hostname, port } = new URL(pool.url);
+    const cut = request({
+      ...{ hostname, port, path: `/uploads/${file.id}/parts/999`, method: 'PUT' },
+      headers: { 'content-length': 10_000 },
+    });
+    cut.on('error', () => undefined);
+    const { length } = file.header;
+    cut.write(file.bytes.slice(length + 999, length + 5_000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    cut.destroy();
+    await until('the bytes before the break count', async () => {
+      return (await call('GET', `/uploads/${file.id}`)).view?.received === 5_000;
+    });
+    await pool.restart();
+    assert.equal((await call('GET', `/uploads/${file.id}`)).view?.received, 5_000);
+    assert.equal((await part(file, 5_000, 6_001)).view?.received, 6_001);
+    await pool.restart();
+    assert.equal((await begin(file)).view?.received, 6_001);
+    assert.equal((await part(file, 6_001, dataBytes(file))).status, 202);
+    assert.equal((await pool.submission(file.id)).state, 'queued');
+  });
+
+  it('a client that comes again is listened to, not the line that hangs', async () => {
+    const file = await newFile({ [LARGE_TENSOR]: 0.6875 });
+    await begin(file);
+    const { hostname, port } = new URL(pool.url);
+    const hanging = request({
+      ...{ hostname, port, path: `/uploads/${file.id}/parts/0`, method: 'PUT' },
+      headers: { 'content-length': dataBytes(file) },
+    });
+    hanging.on('error', () => undefined);
+    const answered = new Promise<number>((resolve) =>
+      hanging.on('response', (response) => resolve(response.statusCode ?? 0)),
+    );
+    hanging.write(file.bytes.slice(file.header.length, file.header.length + 3_000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const other = await part(file, 0, dataBytes(file));
+    assert.equal(other.error?.code, 'STATE');
+    assert.equal(await answered, 409);
+    const received = other.error?.details.received as number;
+    assert.equal(received, 3_000);
+    assert.equal((await part(file, received, dataBytes(file))).status, 202);
+    hanging.destroy();
+  });
+
+  it('refuses bytes that are not what was signed, and forgets the upload', async () => {
+    const file = await newFile({ [SMALL_TENSOR]: 0.75 });
+    await begin(file);
+    const flipped = file.bytes.slice(file.header.length);
+    flipped[1]! ^= 1;
+    const { error } = await call('PUT', `/uploads/${file.id}/parts/0`, flipped);
+    assert.equal(error?.code, 'WEIGHTS_HASH');
+    assert.equal((await call('GET', `/uploads/${file.id}`)).error?.code, 'NOT_FOUND');
+    assert.equal((await part(file, 0, 8)).error?.code, 'NOT_FOUND');
+    assert.ok(!(await spool()).some((name) => name.includes(file.id)));
+    const spoilt = await newFile({ [SMALL_TENSOR]: Number.NaN });
+    await begin(spoilt);
+    assert.equal((await part(spoilt, 0, dataBytes(spoilt))).error?.code, 'WEIGHTS_NOT_FINITE');
+  });
+
+  it('refuses from the header alone, as an upload in one piece is', async () => {
+    const file = await newFile({ [SMALL_TENSOR]: 0.8125 });
+    assert.equal((await call('POST', '/uploads', file.bytes)).error?.code, 'BAD_REQUEST');
+    assert.equal((await call('POST', '/uploads', file.header.slice(0, 90))).error?.code, 'WEIGHTS_TRUNCATED');
+    const elsewhere = fileOf(await pool.model(), {
+      key: newKeyPair(),
+      tensors: { [SMALL_TENSOR]: 0.8125 },
+      base: '0'.repeat(64),
+    });
+    assert.equal((await begin(elsewhere)).error?.code, 'SUBMISSION_BASE');
+    for (const path of ['/uploads/xyz', `/uploads/${file.id}/parts/-1`, `/uploads/${file.id}/parts/1e3`])
+      assert.equal(
+        (await call(path.includes('parts') ? 'PUT' : 'GET', path)).error?.code,
+        'BAD_REQUEST',
+        path,
+      );
+  });
+
+  it('two tensors of one submission may have the same bytes', async () => {
+    const equal = ['transformer.h.0.ln_1.bias', 'transformer.h.0.ln_2.bias'];
+    const file = await newFile(Object.fromEntries(equal.map((name) => [name, 0.875])));
+    await begin(file);
+    await part(file, 0, dataBytes(file) - 4);
+    await pool.restart();
+    const { received } = (await begin(file)).view as UploadView;
+    assert.equal(received, dataBytes(file) / 2, 'what was only checked is checked again');
+    assert.equal((await part(file, received, dataBytes(file))).status, 202);
+    const worker = await pool.attach();
+    const view = await pool.reaches(file.id, 'paid', 'rejected');
+    assert.equal(view.state, 'paid', JSON.stringify(view.error));
+    await worker.close();
+  });
+
+  it('TOO_MANY_REQUESTS: uploads of one key, and of one address', async () => {
+    const key = newKeyPair();
+    const ofKey = [];
+    for (let i = 0; i <= INTAKE_DEFAULTS.maxPartsPerMiner; i++)
+      ofKey.push(await begin(await newFile({ [SMALL_TENSOR]: 3 + i }, key)));
+    assert.equal(ofKey.at(-1)?.error?.code, 'TOO_MANY_REQUESTS');
+    assert.ok(Number(ofKey.at(-1)?.headers.get('retry-after')) > 0);
+    const ofAddress = [];
+    for (let i = 0; i < INTAKE_DEFAULTS.maxPartsPerAddress; i++)
+      ofAddress.push(await begin(await newFile({ [SMALL_TENSOR]: 30 + i })));
+    assert.equal(ofAddress.at(-1)?.error?.code, 'TOO_MANY_REQUESTS');
+    assert.match(ofAddress.at(-1)?.error?.message ?? '', /this address/);
+  });
+
+  it('an upload of which nothing is heard is forgotten, and leftovers go at the start', async () => {
+    assert.ok((await spool()).some((name) => name.startsWith('parts-')));
+    await pool.restart({ intake: { ...INTAKE_DEFAULTS, partsExpireMs: 1 } });
+    assert.ok(!(await spool()).some((name) => name.startsWith('parts-')));
+    assert.ok(existsSync(join(pool.dataDir, 'spool')));
+  });
+});
+
+describe('limits per address', { skip: skipWithout('redis-server') }, () => {
+  let pool: TestCoordinator;
+  before(async () => {
+    pool = await TestCoordinator.start({
+      http: { ...HTTP_DEFAULTS, writesAtOnce: 3, writesPerSecond: 0.1, trustProxy: '1' },
+    });
+  });
+  after(() => pool.destroy());
+
+  const codeOf = async (headers: Record<string, string>) => {
+    const response = await fetch(new URL('/upload_parameters', pool.url), {
+      method: 'POST',
+      headers,
+      body: 'abc',
+    });
+    const { code } = errorBodySchema.parse(await response.json()).error;
+    return `${code} ${response.headers.get('retry-after') ?? ''}`.trim();
+  };
+
+  it('TOO_MANY_REQUESTS with the time to wait; others are served, as the proxy names them', async () => {
+    for (const address of ['192.0.2.1', '2001:db8::1']) {
+      for (let i = 0; i < 3; i++)
+        assert.equal(await codeOf({ 'x-forwarded-for': address }), 'WEIGHTS_TRUNCATED');
+      assert.equal(await codeOf({ 'x-forwarded-for': address }), 'TOO_MANY_REQUESTS 10');
+    }
+    assert.equal(await codeOf({ 'x-forwarded-for': '2001:db8::2' }), 'TOO_MANY_REQUESTS 10');
+    assert.equal(await codeOf({ 'x-forwarded-for': '2001:db8:1::1' }), 'WEIGHTS_TRUNCATED');
+    assert.equal(await codeOf({ 'x-forwarded-for': '192.0.2.1, 192.0.2.9' }), 'WEIGHTS_TRUNCATED');
+    assert.equal((await pool.get('/model')).status, 200);
+  });
+});
