@@ -34,7 +34,7 @@ Examples:
   $ aiblock init --dev
 
 A model's weights, tokenizer and chat template stand on the chain as they are in its files; of a GGUF file, blocks of
-Q8_0, Q4_0 and Q4_1 become float32. It may be of gpt2, llama, mistral, qwen2 or qwen3. What is cut or stopped leaves
+Q8_0, Q6_K, Q4_0 and Q4_1 become float32. It may be of gpt2, llama, mistral, qwen2 or qwen3. What is cut or stopped leaves
 no chain: the same command goes on with what was downloaded and stored.
 
 Environment:

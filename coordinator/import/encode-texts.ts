@@ -15,7 +15,7 @@ export interface EncodedTexts {
 export function encodeTexts(
   tokenizer: { readonly tokenizer: string; readonly tokenizerConfig: string | null },
   texts: readonly (readonly string[])[],
-  signal: AbortSignal,
+  { signal, deadlineMs = DEADLINE_MS }: { signal: AbortSignal; deadlineMs?: number },
 ): Promise<EncodedTexts> {
   return runInThread<EncodedTexts>({
     url: THREAD_URL,
@@ -24,7 +24,7 @@ export function encodeTexts(
       tokenizerConfigJson: tokenizer.tokenizerConfig ?? '{}',
       texts,
     },
-    deadlineMs: DEADLINE_MS,
+    deadlineMs,
     signal,
     code: 'TOKENIZER',
     what: 'the tokenizer could not encode the validation text',

@@ -63,7 +63,7 @@ async function validationShards(
     'OPTION',
     `--window: expected at most the model's context of ${config.context} tokens, got ${context}`,
   );
-  const { vocabSize, tokens } = await encodeTexts(texts, [text.public, text.heldOut], signal);
+  const { vocabSize, tokens } = await encodeTexts(texts, [text.public, text.heldOut], { signal });
   checkVocabulary(vocabSize, config);
   const shape = { context, vocabSize: config.vocabulary, shardWindows: SHARD_WINDOWS };
   const [publicShards = [], heldOutShards = []] = tokens.map((ids) => makeShards(ids, shape));

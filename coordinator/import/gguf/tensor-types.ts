@@ -18,7 +18,7 @@ const plain = (name: Dtype, bytes: number): TensorType => ({
   dtype: name,
   decode: null,
 });
-/** 32 elements, as every block here has. */
+/** Elements of a block of the simple kinds. */
 const QK = 32;
 
 /** By the number that stands in the file (ggml's `ggml_type`). Everything else is refused by name. */
@@ -29,6 +29,8 @@ export const TENSOR_TYPES: ReadonlyMap<number, TensorType> = new Map([
   [2, { name: 'Q4_0', blockElements: QK, blockBytes: 18, dtype: 'F32', decode: decodeQ4_0 }],
   [3, { name: 'Q4_1', blockElements: QK, blockBytes: 20, dtype: 'F32', decode: decodeQ4_1 }],
   [8, { name: 'Q8_0', blockElements: QK, blockBytes: 34, dtype: 'F32', decode: decodeQ8_0 }],
+  // Not a kind of file that one makes, but what files of Q4_0 and Q4_1 hold their heads in.
+  [14, { name: 'Q6_K', blockElements: 256, blockBytes: 210, dtype: 'F32', decode: decodeQ6_K }],
 ]);
 
 /** Scale d (float16), then 16 bytes of two 4-bit numbers: the low halves first, then the high ones. (q − 8)·d */
@@ -57,4 +59,22 @@ function decodeQ4_1(block: DataView, at: number, out: Float32Array, to: number):
 function decodeQ8_0(block: DataView, at: number, out: Float32Array, to: number): void {
   const d = halfToFloat(block.getUint16(at, true));
   for (let i = 0; i < QK; i++) out[to + i] = block.getInt8(at + 2 + i) * d;
+}
+
+/**
+ * The low 4 bits of 256 numbers (128 bytes), their high 2 bits (64 bytes), a signed byte of scale per 16 numbers, and
+ * a scale d (float16) of all. Numbers stand by 128: each byte of low bits serves two that lie 64 apart, each byte of
+ * high bits four that lie 32 apart. (q − 32)·scale·d
+ */
+function decodeQ6_K(block: DataView, at: number, out: Float32Array, to: number): void {
+  const d = halfToFloat(block.getUint16(at + 208, true));
+  for (let i = 0; i < 256; i++) {
+    const half = i >> 7;
+    const place = i & 127;
+    const lowByte = block.getUint8(at + 64 * half + (place & 63));
+    const highByte = block.getUint8(at + 128 + 32 * half + (place & 31));
+    const low = place < 64 ? lowByte & 15 : lowByte >> 4;
+    const high = (highByte >> (2 * (place >> 5))) & 3;
+    out[to + i] = ((low | (high << 4)) - 32) * block.getInt8(at + 192 + (i >> 4)) * d;
+  }
 }

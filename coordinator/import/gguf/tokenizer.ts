@@ -121,13 +121,16 @@ function specialTokens(metadata: Metadata, tokens: readonly string[]): SpecialTo
     must(text !== undefined, 'TOKENIZER', `${key}: there is no token ${id}`);
     return { id, text };
   };
-  const isLlama = metadata.text('tokenizer.ggml.model') === 'llama';
+  // As llama.cpp takes it where the file does not say.
+  const byDefault =
+    metadata.text('tokenizer.ggml.model') === 'llama' ||
+    metadata.text('tokenizer.ggml.pre', '') === 'llama-bpe';
   return {
     bos: named('bos'),
     eos: named('eos'),
     unknown: named('unknown'),
     padding: named('padding'),
-    addBos: metadata.flag('tokenizer.ggml.add_bos_token', isLlama),
+    addBos: metadata.flag('tokenizer.ggml.add_bos_token', byDefault),
     addEos: metadata.flag('tokenizer.ggml.add_eos_token', false),
   };
 }

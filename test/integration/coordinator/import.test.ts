@@ -128,7 +128,7 @@ describe('a chain that starts from a checkpoint', () => {
     });
   });
 
-  it('TOKENIZER: of another model, broken, or without an end', async () => {
+  it('TOKENIZER: of another model, or broken', async () => {
     await assert.rejects(content({ config: { ...SMALL_CONFIG, vocab_size: 299 } }), {
       code: 'TOKENIZER',
       message: /300 tokens, the model only 299/,

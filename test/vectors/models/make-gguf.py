@@ -70,8 +70,8 @@ def sentence_piece():
     trained = tokenizers.Tokenizer(models.BPE())
     trained.normalizer = space
     trained.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY - 256 - 3, limit_alphabet=40, show_progress=False)
-    trained.train_from_iterator([TEXT.replace("\n", " ")], trainer)
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY - 256 - 3, show_progress=False)
+    trained.train_from_iterator([TEXT[: TEXT.index("It's")]], trainer)
     trained = json.loads(trained.to_str())["model"]
     pieces = special + [f"<0x{b:02X}>" for b in range(256)] + list(trained["vocab"])
     vocab = {piece: i for i, piece in enumerate(pieces)}
@@ -321,7 +321,25 @@ def main():
         tensors = write(name, arch, randomised(cls, config), kind, add_tokenizer, twice)
         encoded = [[text, tokenizer.encode(text, add_special_tokens=False).ids] for text in SAMPLES]
         out[name] = {"config": expected_config(config), "tensors": tensors, "encoded": encoded}
+    (OUT / "blocks.json").write_text(json.dumps(blocks(), indent=1) + "\n")
     (OUT / "expected.json").write_text(json.dumps(out, ensure_ascii=False, indent=1) + "\n")
+
+
+def blocks():
+    """Two random blocks of each quantised kind, and the values that the gguf package reads in them."""
+    random = np.random.default_rng(20)
+    out = {}
+    for name in ["Q4_0", "Q4_1", "Q8_0", "Q6_K"]:
+        kind = gguf.GGMLQuantizationType[name]
+        size = gguf.GGML_QUANT_SIZES[kind][1]
+        raw = random.integers(0, 256, (2, size), dtype=np.uint8)
+        # The scales are float16: random bits may be no number.
+        places = {"Q6_K": [208], "Q4_1": [0, 2]}.get(name, [0])
+        for place in places:
+            raw[:, place : place + 2] = random.standard_normal(2).astype("<f2").view(np.uint8).reshape(2, 2)
+        values = gguf.quants.dequantize(raw, kind).astype("<f4")
+        out[name] = {"blocks": raw.tobytes().hex(), "float32": values.tobytes().hex()}
+    return out
 
 
 def expected_config(config):

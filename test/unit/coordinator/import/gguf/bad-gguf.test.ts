@@ -129,7 +129,7 @@ describe('a GGUF file', () => {
   });
 
   it('WEIGHTS_DTYPE: names the kind of quantisation, and those that are supported', async () => {
-    const kinds = /is stored as Q4_K; supported are F32, F16, BF16, Q4_0, Q4_1, Q8_0/;
+    const kinds = /is stored as Q4_K; supported are F32, F16, BF16, Q4_0, Q4_1, Q8_0, Q6_K/;
     await refused(withTensor('blk.0.ffn_up.weight', { type: 12 }), 'WEIGHTS_DTYPE', kinds);
     await refused(withTensor('blk.0.ffn_up.weight', { type: 4_000 }), 'WEIGHTS_DTYPE', /type 4000/);
     await refused(withTensor('blk.0.ffn_up.weight', { type: 8 }), 'CHECKPOINT', /multiple of 32/);

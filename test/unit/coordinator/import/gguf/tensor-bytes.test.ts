@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { hexToBytes } from '@noble/hashes/utils.js';
 import { type Layout, shapeOf, tensorStream } from '#coordinator/import/gguf/tensor-bytes.ts';
 import { TENSOR_TYPES, type TensorType } from '#coordinator/import/gguf/tensor-types.ts';
 import { collectBytes } from '#shared/crypto/bytes.ts';
+import { repositoryPath } from '#test/helpers/repository.ts';
 
 const typeOf = (name: string) => [...TENSOR_TYPES.values()].find((type) => type.name === name) as TensorType;
 
@@ -21,7 +24,20 @@ async function floats(shape: number[], layout: Layout, stripBytes?: number): Pro
   return [...new Float32Array(out.slice().buffer)];
 }
 
+const BLOCKS = JSON.parse(
+  readFileSync(repositoryPath('test/vectors/models/gguf/blocks.json'), 'utf8'),
+) as Record<string, { blocks: string; float32: string }>;
+
 describe('tensors of a GGUF file', () => {
+  for (const [name, vector] of Object.entries(BLOCKS))
+    it(`of ${name} have the values that another implementation reads in them, to the last bit`, async () => {
+      const bytes = hexToBytes(vector.blocks);
+      const type = typeOf(name);
+      const tensor = { name: 'x', shape: [2, type.blockElements], type, start: 0, end: bytes.length };
+      const stream = tensorStream(fileOf(bytes, 100), tensor, { kind: 'same' });
+      assert.deepEqual(await collectBytes(stream), hexToBytes(vector.float32));
+    });
+
   it('are turned back where the file holds the transpose, in one pass or in several', async () => {
     const shape = [3, 7];
     const expected = Array.from({ length: 21 }, (_, i) => (i % 3) * 7 + Math.floor(i / 3));
