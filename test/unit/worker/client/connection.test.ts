@@ -124,7 +124,7 @@ it('UNAUTHORISED ends it for good', async () => {
 });
 
 it('PROTOCOL_VERSION ends it for good', async () => {
-  gateway.protocol = 2;
+  gateway.protocol = 3;
   await assert.rejects(connect().ended, (e) => e instanceof PoolError && e.code === 'PROTOCOL_VERSION');
   assert.equal(gateway.count('hello'), 0);
 });
