@@ -6,7 +6,7 @@ import type { BackendWasm } from '@tensorflow/tfjs-backend-wasm';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { useKernels } from '#worker/model/kernels/kernels.ts';
 import { type Assembly, type WasmMemory, wasmKernels } from '#worker/model/kernels/wasm-kernels.ts';
-import { registerSplit } from '#worker/model/kernels/wasm-split.ts';
+import { registerOverrides } from '#worker/model/kernels/wasm-overrides.ts';
 
 /** What is called of the WebAssembly API; the compiler's types have it for browsers only. */
 interface WebAssemblyApi {
@@ -42,7 +42,7 @@ export async function installWasmKernels(): Promise<void> {
     const assembly = instance.exports as unknown as Assembly;
     const memory = memoryOf(backend, inside);
     useKernels('wasm', wasmKernels(assembly, memory));
-    registerSplit(assembly, memory);
+    registerOverrides(assembly, memory);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new PoolError(
