@@ -2,7 +2,7 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { gpt2BlockShapes } from '#shared/weights/families/gpt2.ts';
 import type { Gpt2Config } from '#shared/weights/model-config.ts';
-import { gather, gelu, layerNorm, linear } from '#worker/model/blocks.ts';
+import { add, gather, gelu, layerNorm, linear } from '#worker/model/blocks.ts';
 import type { Lookup, Network } from '#worker/model/network.ts';
 
 /*
@@ -31,15 +31,15 @@ export function gpt2Network(config: Gpt2Config): Network {
     places: (positions) => ({ positions: tf.tensor1d(positions, 'int32'), rotation: null }),
     embed(w, ids, { positions }) {
       const tokens = gather(w('transformer.wte.weight') as Tensor2D, ids); // [n,C]
-      return tf.add(tokens, gather(w('transformer.wpe.weight') as Tensor2D, positions as Tensor1D)); // [n,C]
+      return add(tokens, gather(w('transformer.wpe.weight') as Tensor2D, positions as Tensor1D)); // [n,C]
     },
     block(w, x, { layer, attend }) {
       const h = `transformer.h.${layer}`;
       const qkv = project(w, norm(w, x, `${h}.ln_1`), `${h}.attn.c_attn`); // [n,3C]
       const [q, k, v] = tf.split(qkv, 3, 1) as [Tensor2D, Tensor2D, Tensor2D]; // [n,C] each
-      const seen = tf.add(x, project(w, attend(q, k, v, layer), `${h}.attn.c_proj`)) as Tensor2D; // [n,C]
+      const seen = add(x, project(w, attend(q, k, v, layer), `${h}.attn.c_proj`)); // [n,C]
       const inner = gelu(project(w, norm(w, seen, `${h}.ln_2`), `${h}.mlp.c_fc`)); // [n,F]
-      return tf.add(seen, project(w, inner, `${h}.mlp.c_proj`)); // [n,C]
+      return add(seen, project(w, inner, `${h}.mlp.c_proj`)); // [n,C]
     },
     end: (w, x) => norm(w, x, 'transformer.ln_f'),
     head: (w) => w(headName) as Tensor2D,

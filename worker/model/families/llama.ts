@@ -1,8 +1,7 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import * as tf from '@tensorflow/tfjs';
 import { llamaBlockShapes } from '#shared/weights/families/llama.ts';
 import type { LlamaConfig } from '#shared/weights/model-config.ts';
-import { gather, linear, rmsNorm, rope, swiglu } from '#worker/model/blocks.ts';
+import { add, gather, linear, rmsNorm, rope, swiglu } from '#worker/model/blocks.ts';
 import type { Rotation } from '#worker/model/kernels/kernels.ts';
 import type { Lookup, Network } from '#worker/model/network.ts';
 import { rotationAt } from '#worker/model/rotation.ts';
@@ -43,11 +42,11 @@ export function llamaNetwork(config: LlamaConfig, prepare: Prepare = (_, x) => x
       const k = prepare(w, project(w, h, `${l}.self_attn.k_proj`, biases.qkv), { layer, name: 'k' }); // [n,K·D]
       const v = project(w, h, `${l}.self_attn.v_proj`, biases.qkv); // [n,K·D]
       const looked = attend(rope(q, rotation, heads), rope(k, rotation, kvHeads), v, layer); // [n,H·D]
-      const seen = tf.add(x, project(w, looked, `${l}.self_attn.o_proj`, biases.output)) as Tensor2D; // [n,C]
+      const seen = add(x, project(w, looked, `${l}.self_attn.o_proj`, biases.output)); // [n,C]
       const u = norm(w, seen, `${l}.post_attention_layernorm`); // [n,C]
       const gate = project(w, u, `${l}.mlp.gate_proj`, biases.mlp); // [n,F]
       const up = project(w, u, `${l}.mlp.up_proj`, biases.mlp); // [n,F]
-      return tf.add(seen, project(w, swiglu(gate, up), `${l}.mlp.down_proj`, biases.mlp)); // [n,C]
+      return add(seen, project(w, swiglu(gate, up), `${l}.mlp.down_proj`, biases.mlp)); // [n,C]
     },
     end: (w, x) => norm(w, x, 'model.norm'),
     head: (w) => w(headName) as Tensor2D,
