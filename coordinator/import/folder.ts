@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Checkpoint, CheckpointTensor, ModelTexts } from '#coordinator/import/checkpoint.ts';
 import { safetensorsTensors } from '#coordinator/import/safetensors-file.ts';
@@ -56,7 +56,12 @@ export async function openFolder(dir: string, source = dir): Promise<Checkpoint>
 async function readTexts(dir: string): Promise<ModelTexts> {
   const small = (name: string) => readTextFile(join(dir, name), MAX_SMALL_TEXT_BYTES);
   const config = await small('config.json');
-  must(config !== null, 'CHECKPOINT', `${dir} has no config.json: expected a Hugging Face model folder`);
+  const hint = config === null ? await ggufHint(dir) : '';
+  must(
+    config !== null,
+    'CHECKPOINT',
+    `${dir} has no config.json: expected a Hugging Face model folder${hint}`,
+  );
   const tokenizer = await readTextFile(join(dir, 'tokenizer.json'), MAX_TOKENIZER_BYTES);
   must(
     tokenizer !== null,
@@ -72,6 +77,11 @@ async function readTexts(dir: string): Promise<ModelTexts> {
     tokenizerConfig,
     generationConfig: await small('generation_config.json'),
   };
+}
+
+async function ggufHint(dir: string): Promise<string> {
+  const file = (await readdir(dir)).find((name) => name.endsWith('.gguf'));
+  return file === undefined ? '' : `, or name a GGUF file itself: ${join(dir, file)}`;
 }
 
 /** The key `chat_template` of older folders: a text, or a list of which one is the default. */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { openFolder } from '#coordinator/import/folder.ts';
 import { collectBytes, concatBytes, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { headerLength, parseSafetensorsHeader } from '#shared/weights/safetensors.ts';
 import { describeCheckpoint } from '#test/conformance/checkpoint.ts';
 import {
   type FileTensor,
@@ -13,6 +15,7 @@ import {
   tensorsOf,
   writeModelFolder,
 } from '#test/helpers/model-folder.ts';
+import { repositoryPath } from '#test/helpers/repository.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 
 const TENSORS = tensorsOf(SMALL_CONFIG);
@@ -54,6 +57,27 @@ describe('a folder with one file of weights', () => {
 
 describe('a folder with weights in parts', () => {
   describeCheckpoint(async () => openFolder(await folder({ files: parts() })));
+});
+
+describe('checkpoints of every family, as transformers writes them', () => {
+  const vectors = repositoryPath('test/vectors/models');
+  const names = readdirSync(vectors).filter((name) => existsSync(join(vectors, name, 'model.safetensors')));
+  for (const name of names)
+    it(`${name}: every tensor, byte for byte`, async () => {
+      const [config, weights] = ['config.json', 'model.safetensors'].map(
+        (file) => new Uint8Array(readFileSync(join(vectors, name, file))),
+      );
+      assert.ok(config && weights);
+      const dir = await folder({ files: { 'config.json': config, 'model.safetensors': weights } });
+      const start = 8 + headerLength(weights);
+      const { entries } = parseSafetensorsHeader(weights.subarray(8, start));
+      const expected = entries.map((entry) => [
+        entry.name,
+        weights.slice(start + entry.start, start + entry.end),
+      ]);
+      assert.deepEqual(await contents(dir), new Map(expected as [string, Uint8Array][]));
+    });
+  it('are there', () => assert.ok(names.length >= 5));
 });
 
 describe('openFolder', () => {
@@ -132,7 +156,8 @@ describe('openFolder', () => {
 
   it('CHECKPOINT: a file is missing, and what to do', async () => {
     const cases: [Record<string, string | null>, RegExp][] = [
-      [{ 'config.json': null }, /no config\.json/],
+      [{ 'config.json': null }, /no config\.json: expected a Hugging Face model folder$/],
+      [{ 'config.json': null, 'x.gguf': '' }, /name a GGUF file itself: .*x\.gguf/],
       [{ 'tokenizer.json': null }, /no tokenizer\.json.*save_pretrained/],
       [{ 'model.safetensors': null }, /no model\.safetensors/],
       [{ 'model.safetensors': null, 'pytorch_model.bin': 'x' }, /pytorch_model\.bin.*save_pretrained/],
