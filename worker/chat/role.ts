@@ -8,8 +8,10 @@ import type { Send, WorkRole } from '#worker/runner.ts';
 
 type ChatMessage = Extract<ToWorker, { type: 'chat' }>;
 
-/** Time for those before it, for the model to load, and for the answer. */
+/** Time for those before it, for the model to load, and for the answer, which ends then where it is. */
 const ANSWER_DEADLINE_MS = 300_000;
+/** A process that has not ended the answer by then is ended itself, with all its answers. */
+const STUCK_MS = ANSWER_DEADLINE_MS + 30_000;
 const LOAD_DEADLINE_MS = 600_000;
 /** Who comes after so many gets a refusal now instead of an answer much later. */
 const MAX_WAITING = 16;
@@ -78,6 +80,7 @@ export class ChatRole implements WorkRole {
     const { chat } = message;
     const abort = new AbortController();
     this.#running.set(chat, abort);
+    const deadline = setTimeout(() => abort.abort(), ANSWER_DEADLINE_MS).unref();
     try {
       const result = await this.#answer(message, session, abort.signal);
       this.#reply(session, { type: 'chat-done', chat, ...result });
@@ -85,6 +88,7 @@ export class ChatRole implements WorkRole {
       const error = PoolError.from(cause);
       this.#reply(session, { type: 'chat-failed', chat, error: error.toObject() });
     } finally {
+      clearTimeout(deadline);
       if (this.#running.get(chat) === abort) this.#running.delete(chat);
     }
   }
@@ -101,9 +105,7 @@ export class ChatRole implements WorkRole {
         this.#reply(session, { type: 'chat-token', chat, text: (event as { text: string }).text });
     };
     const { host, during } = this.#deps;
-    return during(
-      () => host.request({ request, signal, onEvent, deadlineMs: ANSWER_DEADLINE_MS }) as Promise<Made>,
-    );
+    return during(() => host.request({ request, signal, onEvent, deadlineMs: STUCK_MS }) as Promise<Made>);
   }
 
   /** Only within the session of the question. */

@@ -15,7 +15,7 @@ export interface SchedulerOptions {
   readonly maxAnswers: number;
   /** Tokens that all answers together may keep in their caches. One answer alone may always run. */
   readonly maxCachedTokens: number;
-  /** Tokens of prompts in one pass: bounds how long others wait for their next token. */
+  /** Tokens of prompts in one turn: bounds how long others wait for their next token. */
   readonly chunkTokens: number;
 }
 
@@ -50,9 +50,9 @@ interface Answer<S> {
 }
 
 /**
- * Makes several answers at once that begin and end independently. Each pass of the model takes the next token of
- * every answer and some of the prompts that are yet to be read, these in turns and in pieces of one length: what
- * is computed for an answer does not depend on the others. An aborted answer ends at once and takes part in no
+ * Makes several answers at once that begin and end independently. In each turn the model makes the next token of
+ * every answer in one pass, and reads some of the prompts, these one after another and in pieces of one length:
+ * what is computed for an answer does not depend on the others. An aborted answer ends at once and takes part in no
  * further pass. Where its context is full, the older half is forgotten and the newer half is read again.
  */
 export class Scheduler<S extends { readonly length: number }> {
@@ -113,7 +113,7 @@ export class Scheduler<S extends { readonly length: number }> {
       this.#sweep();
       if (this.#answers.length === 0) return;
       this.#admit();
-      await this.#pass(this.#plan());
+      for (const parts of this.#plan()) await this.#pass(parts);
       // Cancellations and new answers come in between two passes.
       await nextTurn();
     }
@@ -148,25 +148,29 @@ export class Scheduler<S extends { readonly length: number }> {
     return Math.min(this.#model.config.context, task.prompt.length + task.maxTokens);
   }
 
-  #plan(): Part<S>[] {
+  /**
+   * One pass for the next tokens of all, and one for each piece of a prompt: kernels for few rows and for many
+   * sum in other orders, so rows of others in a pass that is not always small could change an answer.
+   */
+  #plan(): Part<S>[][] {
     const { chunkTokens } = this.#options;
-    const parts: Part<S>[] = [];
+    const tokens: Part<S>[] = [];
+    const pieces: Part<S>[][] = [];
     let room = chunkTokens;
     for (const answer of this.#answers) {
       const { sequence, unread } = answer;
       if (sequence === null) continue;
-      const ids = unread.slice(0, chunkTokens);
-      if (unread.length > 1) {
-        if (ids.length > room) continue;
-        room -= ids.length;
+      const part = { answer, sequence, ids: unread.slice(0, chunkTokens) };
+      if (unread.length === 1) tokens.push(part);
+      else if (part.ids.length <= room) {
+        room -= part.ids.length;
+        pieces.push([part]);
       }
-      parts.push({ answer, sequence, ids });
     }
-    return parts;
+    return tokens.length > 0 ? [tokens, ...pieces] : pieces;
   }
 
   async #pass(parts: readonly Part<S>[]): Promise<void> {
-    if (parts.length === 0) return;
     try {
       const logits = await this.#model.next(parts);
       await Promise.all(parts.map((part, i) => this.#advance(part, logits[i]!)));
