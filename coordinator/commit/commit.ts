@@ -94,17 +94,15 @@ export class CommitStage {
     return sealed;
   }
 
-  /** One unit per attestation: tokens × parameters of what went through the model. */
+  /** One unit per attestation, so for those alone who agreed: tokens × parameters of what went through the model. */
   #evaluationUnits(record: SubmissionRecord, at: number): WorkUnit[] {
-    const { attestations, windows } = record.verdict as StoredVerdict;
+    const { attestations } = record.verdict as StoredVerdict;
     const { manifest } = this.#parts.chain.meta;
-    const parameters = parameterCount(parseModelConfig(JSON.parse(manifest.config)));
-    const tokens = 2 * windows.length * manifest.validation.context;
-    const credit = BigInt(tokens) * BigInt(parameters);
-    return attestations.map(({ worker }) => ({
+    const parameters = BigInt(parameterCount(parseModelConfig(JSON.parse(manifest.config))));
+    return attestations.map(({ worker, base }) => ({
       worker,
       address: addressOf(worker),
-      credit,
+      credit: BigInt(2 * base.length * manifest.validation.context) * parameters,
       ref: record.id,
       at,
     }));

@@ -6,6 +6,7 @@ import type { Block } from '#shared/block/verify-block.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
 import { addressOf, isPublicKey } from '#shared/crypto/keys.ts';
 import { formatAmount } from '#shared/money.ts';
+import { deltaAt } from '#shared/pol/rule.ts';
 import { expectedHashes } from '#shared/pow/target.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
 
@@ -80,14 +81,17 @@ function sealRows(seal: Seal, sealed: SealedSubmission | undefined): Section['ro
     rows.push(row(`attestation ${i + 1}`, `${address} (${backend}): ${losses}`));
   });
   const verdict = sealed?.verdict;
-  const delta = sealed?.meta.manifest.gate.delta_micro_nats;
-  if (verdict && delta !== undefined)
+  if (sealed && verdict) {
+    const { gate } = sealed.meta.manifest;
+    const delta = deltaAt(gate, sealed.before.position.index);
+    const looked = `after ${verdict.windows} of ${gate.windows} windows`;
     rows.push(
       row(
         'gate',
-        `gain ${nats(verdict.meanGainMicroNats)} − margin ${nats(verdict.marginMicroNats)} ≥ ${nats(delta)} nats: ${verdict.passed ? 'holds' : 'does not hold'}`,
+        `gain ${nats(verdict.meanGainMicroNats)} − margin ${nats(verdict.marginMicroNats)} ≥ ${nats(delta)} nats ${looked}: ${verdict.passed ? 'holds' : 'does not hold'}`,
       ),
     );
+  }
   return rows;
 }
 
