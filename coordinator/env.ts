@@ -1,4 +1,4 @@
-import { type HubAccess, parseHubAccess } from '#coordinator/import/hub-access.ts';
+import { type HubAccess, parseHubAccess } from '#coordinator/import/hub/access.ts';
 import { type Environment, parseEnvironment } from '#shared/env.ts';
 
 /** The one place where the coordinator reads the environment. OPTION with every fault at once. */

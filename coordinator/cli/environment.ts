@@ -1,4 +1,4 @@
-import type { HubAccess } from '#coordinator/import/hub-access.ts';
+import type { HubAccess } from '#coordinator/import/hub/access.ts';
 import type { Environment } from '#shared/env.ts';
 
 /** What a command is given besides its options: nothing of it is global. */

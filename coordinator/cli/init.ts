@@ -7,7 +7,7 @@ import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { ImportBar } from '#coordinator/cli/import-progress.ts';
 import type { Checkpoint } from '#coordinator/import/checkpoint.ts';
 import type { ContentOptions } from '#coordinator/import/genesis-content.ts';
-import { HUB_VARIABLES } from '#coordinator/import/hub-access.ts';
+import { HUB_VARIABLES } from '#coordinator/import/hub/access.ts';
 import { SILENT, UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { Checkpoint } from '#coordinator/import/checkpoint.ts';
 import { openFolder } from '#coordinator/import/folder.ts';
 import { openGguf } from '#coordinator/import/gguf/open-gguf.ts';
-import type { HubAccess } from '#coordinator/import/hub-access.ts';
-import { type HubId, parseHubId } from '#coordinator/import/hub-id.ts';
+import type { HubAccess } from '#coordinator/import/hub/access.ts';
+import { type HubId, parseHubId } from '#coordinator/import/hub/hub-id.ts';
 import type { Watch } from '#coordinator/progress.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
@@ -32,7 +32,7 @@ export async function openCheckpoint(source: ModelSource, watch: Watch): Promise
 
 async function openHub(id: HubId, { dataDir, hub }: ModelSource, watch: Watch): Promise<Checkpoint> {
   // Late: most imports need no hub.
-  const { downloadFromHub } = await import('#coordinator/import/hub.ts');
+  const { downloadFromHub } = await import('#coordinator/import/hub/download.ts');
   const options = { access: hub(), cacheDir: join(dataDir, 'hub') };
   const { path, source, discard } = await downloadFromHub(id, options, watch);
   const checkpoint = await openPath(path, source, watch);

@@ -1,59 +1,12 @@
 import type { Metadata } from '#coordinator/import/gguf/metadata.ts';
 import { sentencePieceMerges } from '#coordinator/import/gguf/sentencepiece-merges.ts';
+import { byteLevel, wordStyle } from '#coordinator/import/gguf/word-styles.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
 /** What GGUF says of each token. */
 const TOKEN_TYPE = { unknown: 2, control: 3, userDefined: 4, byte: 6 } as const;
 /** Above every published vocabulary. */
 const MAX_TOKENS = 1_048_576;
-
-const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
-const WORDS = '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+';
-const REST = ' ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
-
-const byteLevel = (useRegex: boolean) => ({
-  type: 'ByteLevel',
-  add_prefix_space: false,
-  trim_offsets: true,
-  use_regex: useRegex,
-});
-const split = (pattern: string) => ({
-  type: 'Sequence',
-  pretokenizers: [
-    { type: 'Split', pattern: { Regex: pattern }, behavior: 'Isolated', invert: false },
-    byteLevel(false),
-  ],
-});
-
-interface Style {
-  readonly preTokenizer: object;
-  readonly normalizer: object | null;
-  /** A word that is a token is taken whole, whatever the merges would make of it. */
-  readonly wholeWords: boolean;
-}
-
-/** How `tokenizer.ggml.pre` cuts a text into words before byte pairs are merged. */
-const STYLES: Readonly<Record<string, Style>> = {
-  'gpt-2': { preTokenizer: byteLevel(true), normalizer: null, wholeWords: false },
-  'llama-bpe': {
-    preTokenizer: split(`${CONTRACTIONS}|${WORDS}|\\p{N}{1,3}|${REST}`),
-    normalizer: null,
-    wholeWords: true,
-  },
-  qwen2: {
-    preTokenizer: split(`${CONTRACTIONS}|${WORDS}|\\p{N}|${REST}`),
-    normalizer: { type: 'NFC' },
-    wholeWords: false,
-  },
-  smollm: {
-    preTokenizer: {
-      type: 'Sequence',
-      pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel(true)],
-    },
-    normalizer: null,
-    wholeWords: false,
-  },
-};
 
 export interface RebuiltTokenizer {
   readonly tokenizer: string;
@@ -80,7 +33,7 @@ export function rebuildTokenizer(metadata: Metadata, context: number): RebuiltTo
   );
   const special = specialTokens(metadata, tokens);
   const vocabulary: Vocabulary = { tokens, types, special };
-  const parts = kind === 'gpt2' ? bytePairs(metadata, vocabulary) : sentencePiece(metadata, vocabulary);
+  const parts = kind === 'gpt2' ? bytePairs(metadata) : sentencePiece(metadata, vocabulary);
   const json = {
     ...parts,
     post_processor: postProcessor(kind, special),
@@ -148,15 +101,8 @@ const MODEL = {
   ignore_merges: false,
 } as const;
 
-function bytePairs(metadata: Metadata, _vocabulary: Vocabulary): Parts {
-  const fallback = metadata.text('general.architecture') === 'gpt2' ? 'gpt-2' : 'default';
-  const name = metadata.text('tokenizer.ggml.pre', fallback);
-  const style = Object.hasOwn(STYLES, name) ? STYLES[name] : undefined;
-  must(
-    style,
-    'TOKENIZER',
-    `tokenizer.ggml.pre: expected one of ${Object.keys(STYLES).join(', ')}, got ${JSON.stringify(name.slice(0, 60))}`,
-  );
+function bytePairs(metadata: Metadata): Parts {
+  const style = wordStyle(metadata);
   return {
     normalizer: style.normalizer,
     pre_tokenizer: style.preTokenizer,

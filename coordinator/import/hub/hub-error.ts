@@ -1,5 +1,5 @@
 import { HubApiError } from '@huggingface/hub';
-import type { HubAccess } from '#coordinator/import/hub-access.ts';
+import type { HubAccess } from '#coordinator/import/hub/access.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 
 /** What the hub or the line to it answered, as one of our codes. The token stands in no message. */

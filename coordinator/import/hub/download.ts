@@ -1,10 +1,10 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
-import type { HubAccess } from '#coordinator/import/hub-access.ts';
-import { hubError } from '#coordinator/import/hub-error.ts';
-import { downloadHubFile, type HubRepo } from '#coordinator/import/hub-file.ts';
-import type { HubId } from '#coordinator/import/hub-id.ts';
+import type { HubAccess } from '#coordinator/import/hub/access.ts';
+import { downloadHubFile, type HubRepo } from '#coordinator/import/hub/download-file.ts';
+import { hubError } from '#coordinator/import/hub/hub-error.ts';
+import type { HubId } from '#coordinator/import/hub/hub-id.ts';
 import type { Watch } from '#coordinator/progress.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 

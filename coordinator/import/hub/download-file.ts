@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { downloadFile, HubApiError, type ListFileEntry } from '@huggingface/hub';
-import type { HubAccess } from '#coordinator/import/hub-access.ts';
-import { hubError } from '#coordinator/import/hub-error.ts';
+import type { HubAccess } from '#coordinator/import/hub/access.ts';
+import { hubError } from '#coordinator/import/hub/hub-error.ts';
 import type { Watch } from '#coordinator/progress.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 
