@@ -3,7 +3,6 @@ import { firstDecision, type SequentialRule } from '#shared/pol/sequential.ts';
 import type { ModelRef, TensorRefMessage } from '#shared/protocol/worker.ts';
 import type { LossResult } from '#worker/evaluate/evaluation.ts';
 import { LossCache, type WindowLoss } from '#worker/evaluate/loss-cache.ts';
-import type { StartedBackend } from '#worker/model/backend.ts';
 import { withTensors } from '#worker/model/model-slot.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
 
@@ -47,14 +46,9 @@ export class Evaluator {
     this.#options = options;
   }
 
-  /** Starts the process and its backend; says which it is. */
-  async start(signal: AbortSignal): Promise<StartedBackend> {
-    const request = { kind: 'start' };
-    return (await this.#host.request({
-      request,
-      signal,
-      deadlineMs: START_DEADLINE_MS,
-    })) as StartedBackend;
+  /** Starts the process and its backend, so that the first evaluation need not wait for them. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#host.request({ request: { kind: 'start' }, signal, deadlineMs: START_DEADLINE_MS });
   }
 
   /**

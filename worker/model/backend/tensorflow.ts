@@ -11,7 +11,14 @@ import { installTensorflowKernels } from '#worker/model/kernels/tensorflow.ts';
 
 /** Where `npm run setup:tensorflow` builds. */
 const BUILD = new URL('../../../.tensorflow/build/', import.meta.url);
-const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'];
+/** Each registers the backend, in the order in which they are tried. The packages are optional. */
+const SOURCES: readonly { name: string; load: () => Promise<unknown> }[] = [
+  { name: 'the build of npm run setup:tensorflow', load: loadBuild },
+  ...['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'].map((name) => ({
+    name,
+    load: () => import(name),
+  })),
+];
 
 /** The part of the addon that is used beyond its own package. */
 interface Addon {
@@ -28,20 +35,17 @@ interface NodeBackend {
  * was installed with its binary. Throws with the reason of each that does not load.
  */
 export async function startTensorflow(): Promise<Device> {
-  setTensorflowDefaults();
-  restoreIsNullOrUndefined();
-  await firstThatLoads([
-    { name: 'npm run setup:tensorflow', load: loadBuild },
-    ...PACKAGES.map((name) => ({ name, load: () => import(name) })),
-  ]);
+  if (!tf.findBackendFactory('tensorflow')) await load();
   if (!(await tf.setBackend('tensorflow'))) throw new Error('the package loaded, its backend did not start');
   installTensorflowKernels();
   return describe((tf.backend() as unknown as NodeBackend).binding);
 }
 
-async function firstThatLoads(sources: { name: string; load: () => Promise<unknown> }[]): Promise<void> {
+async function load(): Promise<void> {
+  setTensorflowDefaults();
+  restoreIsNullOrUndefined();
   const reasons: string[] = [];
-  for (const { name, load } of sources) {
+  for (const { name, load } of SOURCES) {
     try {
       await load();
       return;
@@ -51,7 +55,7 @@ async function firstThatLoads(sources: { name: string; load: () => Promise<unkno
       if (!missing) reasons.push(`${name} does not load (${firstLine(error)})`);
     }
   }
-  throw new Error(reasons.join('; ') || `neither ${sources.map(({ name }) => name).join(' nor ')} was run`);
+  throw new Error(reasons.join('; ') || 'it is not set up here (npm run setup:tensorflow)');
 }
 
 /**

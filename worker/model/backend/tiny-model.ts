@@ -66,9 +66,27 @@ export class TinyModel {
     tf.dispose([...this.#tensors.values()]);
   }
 
-  async #gradientNorm(): Promise<number> {
+  /** Of the mean loss, by the names of the tensors. */
+  async gradients(): Promise<Map<string, Float32Array>> {
+    const values = new Map<string, Float32Array>();
     const names = [...this.#tensors.keys()];
-    const gradients = tf.tidy(() => {
+    for (const [i, gradient] of this.#gradients().entries()) {
+      values.set(names[i]!, (await gradient.data()) as Float32Array);
+      gradient.dispose();
+    }
+    return values;
+  }
+
+  async #gradientNorm(): Promise<number> {
+    const gradients = this.#gradients();
+    const sum = await activeKernels().sumOfSquares(gradients);
+    tf.dispose(gradients);
+    return Math.sqrt(sum);
+  }
+
+  #gradients(): Tensor[] {
+    const names = [...this.#tensors.keys()];
+    return tf.tidy(() => {
       const ids = tf.tensor1d(this.#ids.subarray(0, -1), 'int32');
       const batch = { ids, labels: this.#labels(), time: this.#network.config.context };
       return tf.grads((...tensors: Tensor[]) => {
@@ -76,9 +94,6 @@ export class TinyModel {
         return meanLoss(this.#network, (name) => given.get(name)!, batch).asScalar();
       })([...this.#tensors.values()]);
     });
-    const sum = await activeKernels().sumOfSquares(gradients);
-    tf.dispose(gradients);
-    return Math.sqrt(sum);
   }
 
   async #greedy(): Promise<number[]> {

@@ -1,0 +1,3 @@
+import { describeBackend } from '#test/conformance/backend.ts';
+
+describeBackend('wasm');

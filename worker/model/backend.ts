@@ -1,1 +1,0 @@
-export type { Device as StartedBackend } from '#worker/model/backend/device.ts';
