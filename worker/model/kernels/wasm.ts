@@ -16,7 +16,7 @@ interface WebAssemblyApi {
 
 /** What matters here of the wasm backend beyond its public types (checked with 4.22). */
 interface BackendInside {
-  readonly asm: { readonly memory: object };
+  readonly asm: { readonly memory: object; malloc(bytes: number): number };
   _malloc(bytes: number): number;
   _free(address: number): void;
 }
@@ -40,6 +40,7 @@ export async function installWasmKernels(): Promise<void> {
     const bytes = await chooseBuild(api);
     const { instance } = await api.instantiate(bytes, { env: { memory: inside.asm.memory } });
     const assembly = instance.exports as unknown as Assembly;
+    refuseWhenFull(inside);
     const memory = memoryOf(backend, inside);
     useKernels('wasm', wasmKernels(assembly, memory));
     registerOverrides(assembly, memory);
@@ -61,31 +62,38 @@ async function chooseBuild(api: WebAssemblyApi): Promise<Uint8Array> {
   return api.validate(fused) ? fused : readFile(PLAIN_FILE);
 }
 
+const guarded = new WeakSet<BackendInside>();
+
+/** A full memory answers with address 0, and TensorFlow.js would go on and write there. Now it is an error, for all. */
+function refuseWhenFull(inside: BackendInside): void {
+  if (guarded.has(inside)) return;
+  guarded.add(inside);
+  // Not `inside._malloc`, which puts another in its own place when it is first called.
+  const { malloc } = inside.asm;
+  inside._malloc = (bytes) => {
+    const address = malloc(bytes) >>> 0;
+    must(address !== 0, 'BACKEND', () => `wasm memory (4 GiB at most): no room for ${bytes} bytes more`);
+    return address;
+  };
+}
+
 function memoryOf(backend: BackendWasm, inside: BackendInside): WasmMemory {
   let address = 0;
   let size = 0;
   return {
     at: (x) => backend.getMemoryOffset(x.dataId),
     empty<T extends Tensor>(shape: number[]): T {
-      const info = backend.makeOutput(shape, 'float32');
-      checkAddress(backend.getMemoryOffset(info.dataId), `a tensor [${shape}]`);
-      return tf.engine().makeTensorFromTensorInfo(info) as T;
+      return tf.engine().makeTensorFromTensorInfo(backend.makeOutput(shape, 'float32')) as T;
     },
     scratch(bytes) {
       const needed = bytes + CACHE_LINE_BYTES;
       if (needed > size) {
         if (address !== 0) inside._free(address);
-        size = 0;
-        address = inside._malloc(needed) >>> 0;
-        checkAddress(address, `${needed} bytes of scratch`);
+        [address, size] = [0, 0];
+        address = inside._malloc(needed);
         size = needed;
       }
       return Math.ceil(address / CACHE_LINE_BYTES) * CACHE_LINE_BYTES;
     },
   };
-}
-
-/** A full wasm memory answers with address 0, which a kernel would overwrite. */
-function checkAddress(address: number, what: string): void {
-  must(address !== 0, 'BACKEND', () => `wasm memory: expected room for ${what}, got none`);
 }

@@ -10,14 +10,14 @@ import { expRow, expSum, maxRow, scaleRow } from './pointwise';
 
 /** Rows at a time: enough to repay the packing of the head. */
 const ROWS: i32 = 256;
-/** Columns of logits at a time where only the loss is wanted: a block (512 KiB) stays in the second cache. */
+/** Columns of logits that are summed at a time; a block of them (512 KiB) stays in the second cache. */
 const COLUMNS: i32 = 512;
 /** Bytes of the logits of some rows where their gradients are wanted too. */
 const LOGITS: i32 = 33554432;
 
 /** Bytes of scratch for `headLosses`, besides `scratchBytes`. */
 export function lossScratchBytes(): usize {
-  return <usize>(ROWS * COLUMNS + 3 * ROWS) * 4;
+  return <usize>(ROWS * COLUMNS + 4 * ROWS) * 4;
 }
 
 /** Bytes of scratch for `headMeanLoss` with a vocabulary of V, besides `scratchBytes`. */
@@ -43,12 +43,12 @@ function rowLosses(
   h: usize, head: usize, labels: usize, rows: i32, C: i32, V: i32, losses: usize, scratch: usize,
 ): void {
   const logits = scratch + OWN;
-  const peaks = at(logits, ROWS * COLUMNS);
-  const sums = at(peaks, ROWS);
-  const owns = at(sums, ROWS);
+  const sums = at(logits, ROWS * COLUMNS); // float64: many small blocks must not be lost beside their sum
+  const peaks = sums + <usize>(ROWS * 8);
+  const owns = at(peaks, ROWS);
   for (let row = 0; row < rows; row++) {
     store<f32>(at(peaks, row), -Infinity);
-    store<f32>(at(sums, row), 0);
+    store<f64>(sums + <usize>(row * 8), 0);
   }
   for (let j = 0; j < V; j += COLUMNS) {
     const columns = min(COLUMNS, V - j);
@@ -59,14 +59,15 @@ function rowLosses(
       if (label >= 0 && label < columns) store<f32>(at(owns, row), load<f32>(at(x, label)));
       const before = load<f32>(at(peaks, row));
       const peak = max<f32>(before, maxRow(x, columns));
-      const sum = load<f32>(at(sums, row)) * exp1(before - peak) + expSum(x, columns, peak);
+      const place = sums + <usize>(row * 8);
       store<f32>(at(peaks, row), peak);
-      store<f32>(at(sums, row), sum);
+      store<f64>(place, load<f64>(place) * <f64>exp1(before - peak) + <f64>expSum(x, columns, peak));
     }
   }
   for (let row = 0; row < rows; row++) {
     const peak = <f64>load<f32>(at(peaks, row));
-    store<f32>(at(losses, row), <f32>(ln(<f64>load<f32>(at(sums, row))) + peak - <f64>load<f32>(at(owns, row))));
+    const sum = load<f64>(sums + <usize>(row * 8));
+    store<f32>(at(losses, row), <f32>(ln(sum) + peak - <f64>load<f32>(at(owns, row))));
   }
 }
 
@@ -94,8 +95,9 @@ export function headMeanLoss(
 function gradRow(x: usize, V: i32, label: i32, share: f32): f64 {
   const own = load<f32>(at(x, label));
   const peak = maxRow(x, V);
-  const sum = expRow(x, V, 1, peak);
-  scaleRow(x, V, share / sum);
+  let sum: f64 = 0;
+  for (let j = 0; j < V; j += COLUMNS) sum += <f64>expRow(at(x, j), min(COLUMNS, V - j), 1, peak);
+  scaleRow(x, V, share / <f32>sum);
   store<f32>(at(x, label), load<f32>(at(x, label)) - share);
-  return ln(<f64>sum) + <f64>peak - <f64>own;
+  return ln(sum) + <f64>peak - <f64>own;
 }
