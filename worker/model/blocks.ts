@@ -1,5 +1,6 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
+import { isFrozen } from '#worker/model/frozen.ts';
 import {
   type AttentionShape,
   activeKernels,
@@ -45,6 +46,7 @@ export function add(a: Tensor2D, b: Tensor2D): Tensor2D {
 
 /** x [n,C] · w + b [F] → [n,F]; w is [C,F] or [F,C] by its layout */
 export function linear(x: Tensor2D, w: Tensor2D, b: Tensor1D | null, layout: Layout): Tensor2D {
+  if (isFrozen(w)) return linearByFrozen(x, w, b, layout);
   return differentiable([x, w, ...(b ? [b] : [])], (save) => {
     save([x, w]);
     return {
@@ -56,6 +58,19 @@ export function linear(x: Tensor2D, w: Tensor2D, b: Tensor1D | null, layout: Lay
       },
     };
   });
+}
+
+/** The same, with no gradient for w: that of x is a product with w turned round. */
+function linearByFrozen(x: Tensor2D, w: Tensor2D, b: Tensor1D | null, layout: Layout): Tensor2D {
+  const bias = b !== null && !isFrozen(b) ? b : null;
+  const turned = layout === 'in-out' ? 'out-in' : 'in-out';
+  return differentiable([x, ...(bias ? [bias] : [])], () => ({
+    value: activeKernels().linear(x, w, b, layout),
+    gradFunc: (dy) => {
+      const dx = activeKernels().linear(dy as Tensor2D, w, null, turned);
+      return bias ? [dx, tf.sum(dy, 0)] : [dx];
+    },
+  }));
 }
 
 /** x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))), elementwise */
@@ -150,6 +165,7 @@ export function attention(q: Tensor2D, k: Tensor2D, v: Tensor2D, shape: Attentio
 
 /** Rows ids [n] of table [V,C] → [n,C] */
 export function gather(table: Tensor2D, ids: Tensor1D): Tensor2D {
+  if (isFrozen(table)) return activeKernels().gather(table, ids);
   return differentiable([table], (save) => {
     const rows = table.shape[0];
     save([ids]);
@@ -166,9 +182,43 @@ export function gather(table: Tensor2D, ids: Tensor1D): Tensor2D {
  * together never exist.
  */
 export function headMeanLoss(h: Tensor2D, head: Tensor2D, labels: Tensor1D): Tensor1D {
+  if (isFrozen(head)) return meanLossByFrozen(h, head, labels);
   return differentiable([h, head], (save) => {
     const [value, dh, dhead] = activeKernels().headMeanLoss(h, head, labels);
     save([dh, dhead]);
     return { value, gradFunc: (dy, saved) => saved.map((gradient) => tf.mul(gradient, dy)) };
   });
+}
+
+/** Rows of logits that are in memory at once. */
+const ROWS_AT_ONCE = 128;
+
+/** The same, with no gradient for the head. */
+function meanLossByFrozen(h: Tensor2D, head: Tensor2D, labels: Tensor1D): Tensor1D {
+  return differentiable([h], (save) => {
+    const n = h.shape[0];
+    const parts = Array.from({ length: Math.ceil(n / ROWS_AT_ONCE) }, (_, i) => {
+      const [start, rows] = [i * ROWS_AT_ONCE, Math.min(ROWS_AT_ONCE, n - i * ROWS_AT_ONCE)];
+      return tf.tidy(() =>
+        rowsByFrozen(tf.slice(h, [start, 0], [rows, -1]), head, tf.slice(labels, [start], [rows])),
+      );
+    });
+    const value = tf.tidy(() => tf.mean(tf.concat(parts.map(({ losses }) => losses)), 0, true) as Tensor1D);
+    const dh = tf.tidy(() => tf.div(tf.concat(parts.map(({ dh }) => dh)), n) as Tensor2D); // [n,C]
+    tf.dispose(parts);
+    save([dh]);
+    return { value, gradFunc: (dy, saved) => [tf.mul(saved[0] as Tensor, dy)] };
+  });
+}
+
+/** Losses [rows], and the gradient of their sum by h [rows,C] */
+function rowsByFrozen(h: Tensor2D, head: Tensor2D, labels: Tensor1D): { losses: Tensor1D; dh: Tensor2D } {
+  const logits = activeKernels().logits(h, head); // [rows,V]
+  const logSum = tf.logSumExp(logits, 1, true); // [rows,1]
+  const row = tf.range(0, h.shape[0], 1, 'int32');
+  const own = tf.stack([row, labels], 1); // [rows,2]
+  const ones = tf.scatterND(own, tf.onesLike(row).toFloat(), logits.shape);
+  const dlogits = tf.sub(tf.exp(tf.sub(logits, logSum)), ones) as Tensor2D; // softmax − one at the label
+  const losses = tf.sub(tf.squeeze(logSum, [1]), tf.gatherND(logits, own)) as Tensor1D;
+  return { losses, dh: activeKernels().linear(dlogits, head, null, 'in-out') };
 }

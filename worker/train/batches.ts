@@ -10,13 +10,19 @@ export interface Batch {
 
 /**
  * Endless batches over a text of token ids, the same for the same seed. Each epoch cuts the text into
- * windows from a new random offset and visits every window once in a new random order.
+ * windows from a new random offset and visits every window once in a new random order. `skip` leaves out as many
+ * batches, for a run that goes on.
  */
 export function* batches(
   tokens: Uint16Array | Uint32Array,
-  options: { readonly context: number; readonly batchSize: number; readonly seed: number },
+  options: {
+    readonly context: number;
+    readonly batchSize: number;
+    readonly seed: number;
+    readonly skip?: number;
+  },
 ): Generator<Batch, never> {
-  const { context, batchSize, seed } = options;
+  const { context, batchSize, seed, skip = 0 } = options;
   must(
     tokens.length > context,
     'BAD_REQUEST',
@@ -24,7 +30,7 @@ export function* batches(
   );
   const uniform = seededUniform(seed);
   let starts = epochStarts(tokens.length, context, uniform);
-  for (let at = 0; ; ) {
+  for (let at = 0, drawn = 0; ; drawn++) {
     const chosen: number[] = [];
     while (chosen.length < batchSize) {
       if (at === starts.length) {
@@ -33,7 +39,7 @@ export function* batches(
       }
       chosen.push(starts[at++]!);
     }
-    yield gather(tokens, chosen, context);
+    if (drawn >= skip) yield gather(tokens, chosen, context);
   }
 }
 

@@ -244,7 +244,7 @@ export class Miner {
   /** Are the weights worth a submission by now? */
   async #look(signal: AbortSignal): Promise<void> {
     this.#pace.looked();
-    const candidate = packCandidate(this.#head, this.#training.trainer.weights());
+    const candidate = packCandidate(this.#head, await this.#training.trainer.weights());
     try {
       const verdict = await this.#judge.judge(candidate.tensors, signal);
       this.#deps.report({
