@@ -57,10 +57,9 @@ export type ModelConfig = Gpt2Config | LlamaConfig;
 /** 2³⁷ parameters: above the largest dense models of these families, and a size that a pool's disks can hold. */
 const MAX_PARAMETERS = 2 ** 37;
 
-const PARSERS: ReadonlyMap<unknown, (json: object) => ModelConfig> = new Map<
-  unknown,
-  (json: object) => ModelConfig
->([
+type Parse = (json: object) => ModelConfig;
+
+const PARSERS: ReadonlyMap<unknown, Parse> = new Map<unknown, Parse>([
   ['gpt2', parseGpt2],
   ['llama', parseLlama],
   ['mistral', parseMistral],

@@ -49,6 +49,7 @@ export interface Network {
   head(w: Lookup): Tensor2D;
 }
 
+/** The network that a config describes; it holds no weights and no tensors. */
 export function networkOf(config: ModelConfig): Network {
   switch (config.family) {
     case 'gpt2':
