@@ -122,6 +122,7 @@ function newest(messages: readonly ChatMessage[]): ChatMessage[] {
 }
 
 function requestOf(messages: readonly ChatMessage[], flags: ChatFlags): ChatRequest {
+  must(messages.at(-1)?.content !== '', 'OPTION', 'text: expected one character or more');
   must(!(flags.raw && flags.system), 'OPTION', '--raw leaves no place for --system');
   const system = flags.system === undefined ? [] : [{ role: 'system', content: flags.system }];
   const question = flags.raw ? { prompt: messages.at(-1)?.content } : { messages: [...system, ...messages] };
