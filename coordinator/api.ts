@@ -6,6 +6,7 @@ import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
+import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
@@ -27,6 +28,7 @@ export interface ApiParts {
   readonly live?: {
     readonly workers: Workers;
     readonly spool: Spool;
+    readonly claims: Pick<Claims, 'add'>;
     readonly pipeline: Pipeline;
     readonly chat: ChatStage;
     readonly transfers: Pick<Transfers, 'submit' | 'proof'>;
@@ -82,6 +84,10 @@ export function poolApi(parts: ApiParts): PoolApi {
     ...(live
       ? {
           uploads: uploadApi(live.pipeline, view),
+          claim: async (claim) => {
+            const { at, isNew } = await live.claims.add(claim);
+            return { view: { claim: toHex(claim), claimed_at: at, expires_at: at + CLAIM_MS }, isNew };
+          },
           chat: chatter(live.chat, parts.metrics),
           transferProof: async (digest) => {
             const proof = await live.transfers.proof(digest);

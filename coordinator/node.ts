@@ -28,6 +28,7 @@ import { EvaluationQueue } from '#coordinator/queue/evaluation-queue.ts';
 import { checkRedis } from '#coordinator/queue/redis-connection.ts';
 import { startRedis } from '#coordinator/queue/redis-server.ts';
 import { readinessOf } from '#coordinator/readiness.ts';
+import { Claims } from '#coordinator/store/claims.ts';
 import { readSecret, workerToken } from '#coordinator/store/key-files.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import { PayloadStore } from '#coordinator/store/payload-store.ts';
@@ -184,9 +185,14 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       (await import('#shared/crypto/recover.ts')).recoverAddress(signature, digest),
   });
   closers.push(() => transfers.close());
-  const pipeline = new Pipeline(
+  const claims = await Claims.open(kv, Date.now);
+  const pipeline: Pipeline = new Pipeline(
     {
-      intake: new Intake(options.intake, { chain, submissions, spool, now: Date.now }),
+      intake: new Intake(
+        options.intake,
+        { chain, submissions, spool, claims, now: Date.now },
+        { onOutclaimed: (record) => pipeline.outclaimed(record) },
+      ),
       evaluation,
       mining: new MiningStage({ chain, salts, board, now: Date.now }),
       commit: new CommitStage({
@@ -258,7 +264,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     submissions,
     metrics,
     readiness,
-    live: { workers, spool, pipeline, chat, transfers, progress: (id) => notices.progressOf(id) },
+    live: { workers, spool, claims, pipeline, chat, transfers, progress: (id) => notices.progressOf(id) },
   });
   const http = createServer(
     createApp(api, observer(metrics, log), {

@@ -87,6 +87,14 @@ export class Pipeline {
     return received;
   }
 
+  /** To be called where another key had claimed the same bytes before: a submission that is not being mined goes. */
+  async outclaimed({ id }: SubmissionRecord): Promise<void> {
+    const record = await this.#state.submissions.get(id);
+    if (!record || !['received', 'queued', 'evaluating', 'evaluated'].includes(record.state)) return;
+    const message = 'another key had claimed the same bytes before, and has sent them';
+    await this.#reject(record, new PoolError('PAYLOAD_KNOWN', message));
+  }
+
   /** What there is to know of uploads by parts. */
   get uploads(): Pick<Intake, 'begin' | 'state'> {
     return this.#stages.intake;

@@ -8,6 +8,7 @@ import express, {
 } from 'express';
 import helmet from 'helmet';
 import { addAccounts } from '#coordinator/http/accounts.ts';
+import { addClaims } from '#coordinator/http/claims.ts';
 import { limitWrites, trustProxy, type WriteLimits } from '#coordinator/http/limit-writes.ts';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
@@ -70,6 +71,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   addAccounts(app, api, requireJson);
   addPayload(app, api);
   addUploads(app, api, options);
+  addClaims(app, api, requireJson);
   addWriting(app, api);
   refuseOtherMethods(app);
   if (options.page.length > 0) app.use(...options.page);

@@ -4,6 +4,7 @@ import type {
   AccountView,
   BlockView,
   ChatRequest,
+  ClaimView,
   EntryView,
   ModelView,
   Overview,
@@ -80,6 +81,8 @@ export interface PoolApi {
   readonly metrics: () => Promise<{ contentType: string; body: string }>;
   /** Absent where the pool is only read. */
   readonly uploads?: UploadApi;
+  /** Notes the time of a claim to a submission that is to come. */
+  readonly claim?: (claim: Uint8Array) => Promise<{ view: ClaimView; isNew: boolean }>;
   readonly transfer?: (request: TransferRequest) => Promise<{ view: TransferView; isNew: boolean }>;
   /** What was signed for a transfer of the journal. */
   readonly transferProof?: (digest: Uint8Array) => Promise<TransferProofView | undefined>;

@@ -31,6 +31,8 @@ export const BUCKET = {
   submission: 0x30,
   /** u64 order of arrival → submission id. */
   submissionOrder: 0x31,
+  /** claim → u64 Unix milliseconds of its first arrival: see claims.ts. */
+  claim: 0x32,
   /** u64 sequence → journal entry. */
   journalEntry: 0x40,
   /** address → balance, unsigned big-endian. */

@@ -19,6 +19,8 @@ const recordSchema = z.strictObject({
   miner: zBytes(33),
   base: zBytes(32),
   meta: zBytes(32),
+  /** From when on its bytes count as its miner's own, Unix milliseconds; else since it arrived. */
+  claimedAt: zUint.optional(),
   /** Tensors that differed from the head at arrival, in name order. */
   tensors: z.array(
     z.strictObject({
@@ -144,7 +146,7 @@ export class Submissions {
 
   /** Registers a new submission in state `received`; durable when it resolves. */
   async add(
-    content: Pick<SubmissionRecord, 'id' | 'miner' | 'base' | 'meta' | 'tensors'>,
+    content: Pick<SubmissionRecord, 'id' | 'miner' | 'base' | 'meta' | 'claimedAt' | 'tensors'>,
   ): Promise<SubmissionRecord> {
     const record: SubmissionRecord = {
       ...content,

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import type { Chain } from '#coordinator/chain/chain.ts';
+import type { Claims } from '#coordinator/store/claims.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
 import {
-  type Admitted,
   admit,
   checkBase,
   checkNew,
@@ -13,6 +13,7 @@ import {
 import { ByteReader } from '#coordinator/submission/byte-reader.ts';
 import { HashThread } from '#coordinator/submission/hash-thread.ts';
 import { Reception } from '#coordinator/submission/reception.ts';
+import { type Claimant, claimantOf, claimantOfRecord, outclaimed } from '#coordinator/submission/rivals.ts';
 import { type IntakeLimits, Room } from '#coordinator/submission/room.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
 import { Turns } from '#coordinator/submission/turns.ts';
@@ -22,8 +23,9 @@ import {
   type UploadContent,
   UploadSession,
 } from '#coordinator/submission/upload-session.ts';
-import { toHex } from '#shared/crypto/bytes.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { claimOf } from '#shared/protocol/submission.ts';
 import { headerLength, parseSafetensorsHeader } from '#shared/weights/safetensors.ts';
 
 export interface IntakeOptions extends IntakeLimits {
@@ -71,7 +73,13 @@ export interface IntakeParts {
   readonly chain: Chain;
   readonly submissions: Submissions;
   readonly spool: Spool;
+  readonly claims: Pick<Claims, 'timeOf'>;
   readonly now: () => number;
+}
+
+export interface IntakeEvents {
+  /** Another key had claimed its bytes before: it has to go. */
+  onOutclaimed(record: SubmissionRecord): Promise<void>;
 }
 
 /**
@@ -82,18 +90,22 @@ export interface IntakeParts {
 export class Intake {
   readonly #options: IntakeOptions;
   readonly #parts: IntakeParts;
+  readonly #events: IntakeEvents;
   readonly #thread = new HashThread();
   readonly #room: Room;
   /** One at a time of the same submission: the same content twice at once is received once. */
   readonly #turns = new Turns();
   readonly #sessions = new Map<string, UploadSession>();
+  /** What comes in one piece right now. */
+  readonly #whole = new Set<UploadContent>();
   /** Who sends to a session right now. */
   readonly #sending = new Map<string, Upload>();
   readonly #sweeper: NodeJS.Timeout;
 
-  constructor(options: IntakeOptions, parts: IntakeParts) {
+  constructor(options: IntakeOptions, parts: IntakeParts, events: IntakeEvents) {
     this.#options = options;
     this.#parts = parts;
+    this.#events = events;
     this.#room = new Room(options, parts.submissions);
     this.#sweeper = setInterval(() => void this.#sweep().catch(() => undefined), SWEEP_MS);
     this.#sweeper.unref();
@@ -140,26 +152,28 @@ export class Intake {
     return this.#turns.run(toHex(id), async () => {
       const known = await this.#parts.submissions.get(id);
       if (known) return { record: known, isNew: false };
-      const admitted = await admit(this.#parts.chain, signed);
+      const content = await this.#admit(signed);
       const free = this.#room.take({ id, miner: manifest.miner, bytes: header.dataBytes });
+      this.#whole.add(content);
       try {
-        return { record: await this.#receiveWhole(reader, admitted), isNew: true };
+        return { record: await this.#receiveWhole(reader, content), isNew: true };
       } finally {
+        this.#whole.delete(content);
         free();
       }
     });
   }
 
-  async #receiveWhole(reader: ByteReader, admitted: Admitted): Promise<SubmissionRecord> {
+  async #receiveWhole(reader: ByteReader, content: UploadContent): Promise<SubmissionRecord> {
     const folder = await this.#parts.spool.begin();
-    const reception = new Reception(admitted.tensors, folder, this.#thread);
+    const reception = new Reception(content.tensors, folder, this.#thread);
     try {
       await reception.take(reader.rest());
       checkComplete(reception);
       await reception.flush();
       await reception.close();
-      const record = await this.#register(contentOf(admitted, this.#parts.now()), folder);
-      const session = this.#sessions.get(toHex(admitted.id));
+      const record = await this.#register(content, folder);
+      const session = this.#sessions.get(toHex(content.id));
       if (session) await this.#forget(session);
       return record;
     } catch (error) {
@@ -182,11 +196,10 @@ export class Intake {
     return this.#turns.run(key, async () => {
       const state = await this.state(id);
       if (state) return { state, isNew: false };
-      const admitted = await admit(this.#parts.chain, signed);
+      const content = await this.#admit(signed);
       await this.#makeRoom();
       this.#room.checkParts({ id, miner: manifest.miner, bytes: header.dataBytes }, upload.address);
       const folder = await this.#parts.spool.beginParts(id);
-      const content = contentOf(admitted, this.#parts.now());
       const session = await UploadSession.create(content, folder, this.#thread).catch((error: unknown) => {
         throw ofStore(error);
       });
@@ -265,16 +278,35 @@ export class Intake {
   /** From files to a submission. The head may have moved since the header was read. */
   async #register(content: UploadContent, folder: string): Promise<SubmissionRecord> {
     const { chain, spool, submissions } = this.#parts;
-    const { id, miner, base, meta } = content;
+    const { id, miner, base, meta, claimedAt } = content;
     const tensors = recordTensors(content);
     await checkBase(chain, content);
     await checkNew(chain, tensors);
+    const losers = outclaimed(claimantOf(content), this.#others(id));
     await spool.keep(
       folder,
       id,
       tensors.map((t) => t.payloadHash),
     );
-    return submissions.add({ id, miner, base, meta, tensors });
+    const record = await submissions.add({ id, miner, base, meta, claimedAt, tensors });
+    for (const loser of losers) await this.#events.onOutclaimed(loser);
+    return record;
+  }
+
+  async #admit(signed: Signed): Promise<UploadContent> {
+    const { chain, claims, now } = this.#parts;
+    const { id, manifest } = signed;
+    const claim = manifest.salt && claimOf(chain.networkId, id, manifest.salt);
+    const claimedAt = (claim && claims.timeOf(claim)) ?? now();
+    const content = contentOf(await admit(chain, signed), claimedAt);
+    outclaimed(claimantOf(content), this.#others(id));
+    return content;
+  }
+
+  #others(id: Uint8Array): Claimant[] {
+    const coming = [...this.#whole, ...[...this.#sessions.values()].map(({ content }) => content)];
+    const all = [...coming.map(claimantOf), ...this.#parts.submissions.pending().map(claimantOfRecord)];
+    return all.filter((other) => !equalBytes(other.id, id));
   }
 
   async #header(reader: ByteReader): Promise<{ signed: Signed; headerBytes: number }> {

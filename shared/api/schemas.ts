@@ -118,6 +118,16 @@ export const submissionSchema = z.strictObject({
 });
 export type SubmissionView = z.infer<typeof submissionSchema>;
 
+/** `POST /claims`, and its answer. */
+export const claimRequestSchema = z.strictObject({ claim: hex32 });
+export const claimSchema = z.strictObject({
+  claim: hex32,
+  /** When it was first made; it counts until `expires_at`. */
+  claimed_at: z.number(),
+  expires_at: z.number(),
+});
+export type ClaimView = z.infer<typeof claimSchema>;
+
 /** An upload by parts. */
 export const uploadSchema = z.strictObject({
   /** Of the submission that it becomes. */

@@ -5,6 +5,7 @@ import { concatBytes, utf8ToBytes } from '#shared/crypto/bytes.ts';
 export type DigestKind =
   | 'payload'
   | 'submission'
+  | 'claim'
   | 'attestation'
   | 'commitment'
   | 'recheck'

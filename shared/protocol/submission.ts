@@ -16,6 +16,7 @@ export const signedSubmissionSchema = z.strictObject({
   miner: hex(33),
   base: hex(32),
   meta: hex(32),
+  salt: hex(32).optional(),
   tensors: z.array(
     z.strictObject({
       name: z.string().min(1),
@@ -40,18 +41,28 @@ export interface SubmissionManifest {
   readonly base: Uint8Array;
   /** Hash of the Meta block it complies with. */
   readonly meta: Uint8Array;
+  /** Opens a claim that was made before: `claimOf`. */
+  readonly salt?: Uint8Array;
   /** In name order. */
   readonly tensors: readonly SubmittedTensor[];
 }
 
-/** PROTOCOL §9: the id covers everything but the signatures, so the same content always has the same id. */
-export function submissionId(networkId: Uint8Array, manifest: SubmissionManifest): Uint8Array {
+/** PROTOCOL §9: the id covers everything but the signatures and the salt, so the same content always has the same id. */
+export function submissionId(
+  networkId: Uint8Array,
+  manifest: Pick<SubmissionManifest, 'miner' | 'base' | 'meta' | 'tensors'>,
+): Uint8Array {
   const tensors = sortByName(manifest.tensors).map((t) => [t.name, t.dtype, t.shape, t.payloadHash]);
   return digest(
     'submission',
     networkId,
     encodeCbor({ v: 1, miner: manifest.miner, base: manifest.base, meta: manifest.meta, tensors }),
   );
+}
+
+/** PROTOCOL §9: what a miner shows before anybody sees its submission. Who does not know the salt learns nothing by it. */
+export function claimOf(networkId: Uint8Array, id: Uint8Array, salt: Uint8Array): Uint8Array {
+  return digest('claim', networkId, id, salt);
 }
 
 export function signPayload(networkId: Uint8Array, payloadHash: Uint8Array, key: KeyPair): Uint8Array {
@@ -61,7 +72,12 @@ export function signPayload(networkId: Uint8Array, payloadHash: Uint8Array, key:
 /** Signs a submission; the text goes into the file's `__metadata__` under SUBMISSION_METADATA_KEY. */
 export function signSubmission(
   networkId: Uint8Array,
-  content: { base: Uint8Array; meta: Uint8Array; tensors: readonly TensorRef[] },
+  content: {
+    base: Uint8Array;
+    meta: Uint8Array;
+    tensors: readonly TensorRef[];
+    salt?: Uint8Array | undefined;
+  },
   key: KeyPair,
 ): { id: Uint8Array; text: string } {
   const tensors = sortByName(content.tensors).map((t) => ({
@@ -74,6 +90,7 @@ export function signSubmission(
     miner: toHex(key.publicKey),
     base: toHex(content.base),
     meta: toHex(content.meta),
+    ...(content.salt && { salt: toHex(content.salt) }),
     tensors: tensors.map((t) => ({
       name: t.name,
       dtype: t.dtype,

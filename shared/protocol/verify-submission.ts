@@ -30,6 +30,7 @@ export function verifySubmission(
     miner: fromHex(signed.miner, 33),
     base: fromHex(signed.base, 32),
     meta: fromHex(signed.meta, 32),
+    ...(signed.salt !== undefined && { salt: fromHex(signed.salt, 32) }),
     tensors: sortByName(signed.tensors).map((t) => ({
       name: t.name,
       dtype: checkDtype(t.dtype),

@@ -70,10 +70,11 @@ export interface FileOptions {
   readonly tensors: Readonly<Record<string, number | Uint8Array>>;
   readonly base?: string;
   readonly meta?: string;
+  readonly salt?: Uint8Array;
 }
 
 /** A signed safetensors file with these tensors of the model. */
-export function fileOf(model: ModelView, { key, tensors, base, meta }: FileOptions): TestFile {
+export function fileOf(model: ModelView, { key, tensors, base, meta, salt }: FileOptions): TestFile {
   const refs = Object.entries(tensors).map(([name, content]) => {
     const found = model.tensors.find((t) => t.name === name);
     if (!found) throw new Error(`the model has no tensor ${name}`);
@@ -88,6 +89,7 @@ export function fileOf(model: ModelView, { key, tensors, base, meta }: FileOptio
     base: fromHex(base ?? model.root, 32),
     meta: fromHex(meta ?? model.meta.hash, 32),
     tensors: refs,
+    salt,
   };
   const { id, text } = signSubmission(network, content, key);
   const { header, order } = safetensorsHeader(refs, { [SUBMISSION_METADATA_KEY]: text });

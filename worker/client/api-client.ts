@@ -4,6 +4,8 @@ import {
   accountSchema,
   type BalanceView,
   balanceSchema,
+  type ClaimView,
+  claimSchema,
   type ModelView,
   modelSchema,
   type SubmissionView,
@@ -11,6 +13,7 @@ import {
   type UploadView,
   uploadSchema,
 } from '#shared/api/schemas.ts';
+import { toHex } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { httpUrl } from '#worker/client/urls.ts';
 
@@ -99,6 +102,11 @@ export class ApiClient {
       signal: withTimeout(upload.signal, UPLOAD_TIMEOUT_MS),
     });
     return parseAnswer(response, submissionSchema);
+  }
+
+  /** Notes that weights are ready, before anybody sees them. */
+  claim(claim: Uint8Array, signal?: AbortSignal): Promise<ClaimView> {
+    return this.post('claims', { claim: toHex(claim) }, claimSchema, { signal });
   }
 
   /** Begins an upload by parts from the header of a signed file, or tells how far it is. */

@@ -6,11 +6,11 @@ import { PoolError } from '#shared/errors/pool-error.ts';
 import type { HashedTensor, SubmissionBase } from '#worker/submit/sign-file.ts';
 
 const hex32 = z.string().regex(/^[0-9a-f]{64}$/);
-const begunSchema = z.strictObject({ root: hex32, meta: hex32, network: hex32 });
+const begunSchema = z.strictObject({ root: hex32, meta: hex32, network: hex32, salt: hex32 });
 
 /**
- * Which base an interrupted upload was signed with: the head may have moved since, and another base makes another
- * submission, of which the pool has no byte. One small file each.
+ * Which base and salt an interrupted upload was signed with: the head may have moved since, and another base makes
+ * another submission, of which the pool has no byte and no claim. One small file each.
  */
 export class BegunUploads {
   readonly #dir: string;

@@ -19,6 +19,8 @@ export interface SubmissionBase {
   /** Hash of the Meta block, hex. */
   readonly meta: string;
   readonly network: string;
+  /** Opens a claim that was made before, hex. */
+  readonly salt?: string | undefined;
 }
 
 export const baseOf = ({ root, meta, network }: ModelView): SubmissionBase => ({
@@ -47,6 +49,7 @@ export function signFile<T extends HashedTensor>(
   const content = {
     base: fromHex(base.root, 32),
     meta: fromHex(base.meta, 32),
+    salt: base.salt === undefined ? undefined : fromHex(base.salt, 32),
     tensors: tensors.map((tensor) => ({ ...tensor, payloadHash: fromHex(tensor.hash, 32) })),
   };
   const { id, text } = signSubmission(fromHex(base.network, 32), content, key);

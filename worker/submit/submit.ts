@@ -1,8 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ModelView, SubmissionView } from '#shared/api/schemas.ts';
+import { fromHex } from '#shared/crypto/bytes.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { isFinal, type SubmissionState } from '#shared/lifecycle.ts';
+import { claimOf } from '#shared/protocol/submission.ts';
 import type { ApiClient } from '#worker/client/api-client.ts';
 import type { BegunUploads } from '#worker/submit/begun-uploads.ts';
 import { changedTensors } from '#worker/submit/changed-tensors.ts';
@@ -38,7 +41,7 @@ export type SubmitEvent =
   | { readonly type: 'state'; readonly submission: SubmissionView };
 
 export interface SubmitParts {
-  readonly api: Pick<ApiClient, 'submission' | 'beginUpload' | 'sendPart'>;
+  readonly api: Pick<ApiClient, 'submission' | 'claim' | 'beginUpload' | 'sendPart'>;
   readonly begun: BegunUploads;
   readonly key: KeyPair;
   readonly report: (event: SubmitEvent) => void;
@@ -52,7 +55,7 @@ export interface Submitting {
   readonly base?: string | undefined;
 }
 
-/** Hashes, signs and sends what differs from the head; the submission as the pool received it. */
+/** Hashes, signs, claims and sends what differs from the head; the submission as the pool received it. */
 export async function submit(
   { tensors, model, base }: Submitting,
   parts: SubmitParts,
@@ -72,10 +75,16 @@ export async function submit(
     'WEIGHTS_UNCHANGED',
     'every tensor equals the one at the head: there is nothing to send',
   );
-  const now = { ...baseOf(model), ...(base !== undefined && { root: base }) };
+  const salt = randomBytes(32).toString('hex');
+  const now = { ...baseOf(model), salt, ...(base !== undefined && { root: base }) };
   const before = base === undefined ? await begun.find(changed, now) : undefined;
-  const file = signFile(changed, before ?? now, key);
+  const used = before ?? now;
+  const file = signFile(changed, used, key);
   if (!before) await begun.remember(changed, now);
+  await parts.api.claim(
+    claimOf(fromHex(used.network, 32), fromHex(file.id, 32), fromHex(used.salt ?? salt, 32)),
+    signal,
+  );
   const bytes = file.totalBytes - file.header.length;
   report({
     type: 'signed',

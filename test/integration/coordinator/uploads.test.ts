@@ -7,7 +7,9 @@ import { after, before, describe, it } from 'node:test';
 import { HTTP_DEFAULTS } from '#coordinator/http/app.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { INTAKE_DEFAULTS } from '#coordinator/submission/intake.ts';
-import { errorBodySchema, type UploadView, uploadSchema } from '#shared/api/schemas.ts';
+import { claimSchema, errorBodySchema, type UploadView, uploadSchema } from '#shared/api/schemas.ts';
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { claimOf } from '#shared/protocol/submission.ts';
 import { fileOf, post, SMALL_TENSOR, type TestFile } from '#test/helpers/small-genesis.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
@@ -202,6 +204,64 @@ describe('uploads by parts', { skip: skipWithout('redis-server') }, () => {
     await pool.restart({ intake: { ...INTAKE_DEFAULTS, partsExpireMs: 1 } });
     assert.ok(!(await spool()).some((name) => name.startsWith('parts-')));
     assert.ok(existsSync(join(pool.dataDir, 'spool')));
+  });
+});
+
+describe('claims', { skip: skipWithout('redis-server') }, () => {
+  let pool: TestCoordinator;
+  before(async () => {
+    pool = await TestCoordinator.start();
+  });
+  after(() => pool.destroy());
+
+  const salt = new Uint8Array(32).fill(7);
+  const claim = async (file: TestFile) => {
+    const { network } = await pool.model();
+    const hash = claimOf(fromHex(network, 32), fromHex(file.id, 32), salt);
+    const response = await fetch(new URL('/claims', pool.url), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ claim: toHex(hash) }),
+    });
+    return { status: response.status, view: claimSchema.parse(await response.json()) };
+  };
+  /** The same weights under two keys, of which one has claimed them. */
+  const pair = async (value: number) => {
+    const model = await pool.model();
+    const tensors = { [SMALL_TENSOR]: value };
+    const own = fileOf(model, { key: newKeyPair(), tensors, salt });
+    return { own, copy: fileOf(model, { key: newKeyPair(), tensors }) };
+  };
+
+  it('PAYLOAD_KNOWN: what waits for its verdict under another key, and what is on its way in', async () => {
+    const { own, copy } = await pair(0.5);
+    assert.equal((await post(pool.url, copy)).status, 202);
+    assert.equal((await post(pool.url, own)).code, 'PAYLOAD_KNOWN');
+    const other = await pair(0.5625);
+    const begun = await fetch(new URL('/uploads', pool.url), {
+      method: 'POST',
+      body: other.copy.header as Uint8Array<ArrayBuffer>,
+    });
+    assert.equal(begun.status, 201);
+    assert.equal((await post(pool.url, other.own)).code, 'PAYLOAD_KNOWN');
+  });
+
+  it('the earlier claim wins, also over a restart, and a claim for other weights is none', async () => {
+    const { own, copy } = await pair(0.625);
+    const first = await claim(own);
+    assert.equal(first.status, 201);
+    assert.deepEqual(await claim(own), { ...first, status: 200 });
+    await pool.restart();
+    assert.equal((await post(pool.url, copy)).status, 202);
+    assert.equal((await post(pool.url, own)).status, 202);
+    const { state, error } = await pool.submission(copy.id);
+    assert.equal(state, 'rejected');
+    assert.equal(error?.code, 'PAYLOAD_KNOWN');
+    assert.equal((await pool.submission(own.id)).state, 'queued');
+    const late = await pair(0.6875);
+    assert.equal((await post(pool.url, late.copy)).status, 202);
+    await claim(late.own);
+    assert.equal((await post(pool.url, late.own)).code, 'PAYLOAD_KNOWN');
   });
 });
 

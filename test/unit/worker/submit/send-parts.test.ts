@@ -16,7 +16,7 @@ import { signFile } from '#worker/submit/sign-file.ts';
 
 const dir = await tempDir();
 const ROOT = 'ab'.repeat(32);
-const base = { root: ROOT, meta: 'cd'.repeat(32), network: 'ef'.repeat(32) };
+const base = { root: ROOT, meta: 'cd'.repeat(32), network: 'ef'.repeat(32), salt: '12'.repeat(32) };
 const submission = { id: ROOT } as SubmissionView;
 
 /** Two tensors in one file, with other bytes around them. */
