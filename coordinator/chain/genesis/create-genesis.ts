@@ -23,7 +23,7 @@ import {
   type ChainPosition,
   positionOf,
 } from '#shared/block/verify-block.ts';
-import { ZERO_32 } from '#shared/crypto/bytes.ts';
+import { toHex, ZERO_32 } from '#shared/crypto/bytes.ts';
 import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import { merkleRoot } from '#shared/crypto/merkle.ts';
 import { UNIT } from '#shared/money.ts';
@@ -111,11 +111,16 @@ async function storeTensors(
     tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0),
   );
   let known = 0;
+  const stored = new Set<string>(); // norms of ones, biases of zeros: many tensors have the same bytes
   for (const tensor of tensors) {
+    const id = toHex(tensor.payloadHash);
     if (await payloads.has(tensor.payloadHash)) {
-      known++;
+      if (!stored.has(id)) known++;
       watch.progress.add(bytesOf(tensor));
-    } else await payloads.put(tensor.payloadHash, counted(tensor.read(), watch));
+    } else {
+      await payloads.put(tensor.payloadHash, counted(tensor.read(), watch));
+      stored.add(id);
+    }
   }
   watch.progress.end();
   if (known > 0) watch.progress.note(`${known} of ${tensors.length} tensors stood in the store already.`);

@@ -118,6 +118,20 @@ describe('a chain that starts from a checkpoint', () => {
     assert.equal((await Chain.open(kv, payloads)).height('B'), 15);
   });
 
+  it('does not take tensors of equal bytes for what an earlier try has left', async () => {
+    const same = tensorsOf(SMALL_CONFIG).map((tensor) => ({ ...tensor, bytes: tensor.bytes.map(() => 0) }));
+    const made = await content({ files: { 'model.safetensors': safetensorsFile(same) } });
+    const notes: string[] = [];
+    const progress: Progress = { ...SILENT, note: (text) => notes.push(text) };
+    const tensors = made.tensors.map((tensor, i) => ({
+      ...tensor,
+      read: () => [same[i]?.bytes as Uint8Array],
+    }));
+    const options = { dataDir: await tempDir(), name: 'mine', dev: false, nowMs: 1 };
+    await initChain(stores(), { ...options, content: { ...made, tensors } }, { ...UNWATCHED, progress });
+    assert.deepEqual(notes, []);
+  });
+
   it('WEIGHTS_NOT_FINITE: the place of the first NaN', async () => {
     const tensors = tensorsOf(SMALL_CONFIG).map((tensor) => ({ ...tensor, bytes: tensor.bytes.slice() }));
     const fourth = tensors[3] as (typeof tensors)[number];
