@@ -6,6 +6,7 @@ import {
   GPT_12M,
   GPT_124M,
   gptConfig,
+  LLAMA_135M,
   MATMUL,
   matmulGflops,
   millions,
@@ -14,14 +15,14 @@ import {
 import { Model } from '#worker/model/model.ts';
 
 const CASES = [
-  { shape: GPT_12M, windows: 4, time: 256, rounds: 6 },
-  { shape: GPT_124M, windows: 2, time: 256, rounds: 4 },
+  { config: gptConfig(GPT_12M), windows: 4, time: 256, rounds: 6 },
+  { config: gptConfig(GPT_124M), windows: 2, time: 256, rounds: 4 },
+  { config: LLAMA_135M, windows: 2, time: 256, rounds: 4 },
 ];
 
 /** Losses of windows, 2 operations a parameter and token. */
 export async function rows({ backend, row }: Bench): Promise<void> {
-  for (const { shape, windows, time, rounds } of CASES) {
-    const config = gptConfig(shape);
+  for (const { config, windows, time, rounds } of CASES) {
     const model = await Model.load(config, benchWeights(config));
     const batch = benchBatch(config, windows, time);
     let [best, matmul] = [0, 0];
@@ -32,7 +33,7 @@ export async function rows({ backend, row }: Bench): Promise<void> {
     }
     model.dispose();
     row({
-      metric: `loss evaluation, ${millions(config)}, ${windows} windows of ${time}`,
+      metric: `loss evaluation, ${config.family} of ${millions(config)}, ${windows} windows of ${time}`,
       value: best,
       unit: 'GFLOP/s',
       anchor: { name: MATMUL, value: matmul },

@@ -34,6 +34,19 @@ export function gptConfig({ layers, width, heads, context, vocabulary }: GptShap
   });
 }
 
+/** The shape of SmolLM2-135M: norms by root mean square, rotary positions, three heads to a key head, SwiGLU. */
+export const LLAMA_135M: ModelConfig = parseModelConfig({
+  model_type: 'llama',
+  num_hidden_layers: 30,
+  hidden_size: 576,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  intermediate_size: 1536,
+  max_position_embeddings: 2048,
+  vocab_size: 49152,
+  tie_word_embeddings: true,
+});
+
 export function millions(config: ModelConfig): string {
   return `${(parameterCount(config) / 1e6).toPrecision(3)} M parameters`;
 }
