@@ -117,6 +117,68 @@ describe('parseModelConfig: Llama and its relatives', () => {
     assert.equal(silent.kind === 'llama3' && silent.originalContext, 131072);
   });
 
+  // Sizes as they are published with each model.
+  const published: [string, number, object][] = [
+    [
+      'SmolLM2 135M',
+      134_515_008,
+      {
+        ...LLAMA,
+        hidden_size: 576,
+        intermediate_size: 1536,
+        num_attention_heads: 9,
+        num_key_value_heads: 3,
+        num_hidden_layers: 30,
+        vocab_size: 49152,
+        tie_word_embeddings: true,
+        rope_interleaved: false,
+        rope_scaling: null,
+      },
+    ],
+    [
+      'TinyLlama 1.1B',
+      1_100_048_384,
+      {
+        ...LLAMA,
+        hidden_size: 2048,
+        intermediate_size: 5632,
+        num_key_value_heads: 4,
+        num_hidden_layers: 22,
+        vocab_size: 32000,
+        rope_scaling: null,
+      },
+    ],
+    [
+      'Llama 3.2 1B',
+      1_235_814_400,
+      {
+        ...LLAMA,
+        head_dim: 64,
+        hidden_size: 2048,
+        intermediate_size: 8192,
+        num_hidden_layers: 16,
+        tie_word_embeddings: true,
+      },
+    ],
+    ['Mistral 7B', 7_241_732_096, MISTRAL],
+    ['Qwen2.5 0.5B', 494_032_768, QWEN2],
+    [
+      'Qwen3 0.6B',
+      596_049_920,
+      {
+        ...QWEN3,
+        hidden_size: 1024,
+        intermediate_size: 3072,
+        num_attention_heads: 16,
+        num_key_value_heads: 8,
+        num_hidden_layers: 28,
+      },
+    ],
+  ];
+  for (const [name, parameters, json] of published) {
+    it(`has all parameters of ${name}`, () => assert.equal(parameterCount(read(json)), parameters));
+  }
+
   it('reads sizes up to 70 B', () => {
     const large = {
       hidden_size: 8192,
