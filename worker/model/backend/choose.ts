@@ -45,7 +45,10 @@ export async function chooseBackend(
   }
   const [fastest, ...slower] = right.sort((a, b) => b.gflops - a.gflops);
   if (!fastest) throw new PoolError('BACKEND', `no compute backend works: ${notes.join('; ')}`);
-  return { ...fastest, notes: [...notes, ...slower.map((report) => `slower: ${describeBackend(report)}`)] };
+  return {
+    ...fastest,
+    notes: [...notes, ...slower.map((report) => `backend ${describeBackend(report)}: slower`)],
+  };
 }
 
 /** One line for people: `tensorflow: libtensorflow 2.21.0 on AMD EPYC, 24.6 GB, 210 GFLOP/s`. */
