@@ -219,13 +219,15 @@ def make_money():
 
 def make_submission():
     cases = []
-    for label, names in [("one tensor", ["transformer.wte.weight"]), ("several", sorted(SHAPES)[:4])]:
+    for label, names, salt in [("one tensor", ["transformer.wte.weight"], None),
+                               ("several", sorted(SHAPES)[:4], filled(32, 90))]:
         miner = key("miner " + label)
         tensors = {n: ("F32", SHAPES[n], sha256(tensor_bytes(n, 1))) for n in names}
         base, meta = filled(32, 70), filled(32, 80)
         sid = submission_id(NETWORK, miner.public, base, meta, tensors)
         text = json.dumps({
             "v": 1, "miner": miner.public.hex(), "base": base.hex(), "meta": meta.hex(),
+            **({} if salt is None else {"salt": salt.hex()}),
             "tensors": [
                 {"name": n, "dtype": d, "shape": s, "hash": h.hex(),
                  "signature": miner.sign(digest("payload", NETWORK, h)).hex()}
@@ -234,7 +236,8 @@ def make_submission():
             "signature": miner.sign(sid).hex(),
         }, separators=(",", ":"))
         cases.append({"secret": miner.secret, "network": NETWORK, "base": base, "meta": meta, "text": text, "id": sid,
-                      "tensors": [{"name": n, "dtype": d, "shape": s, "payloadHash": h} for n, (d, s, h) in tensors.items()]})
+                      "tensors": [{"name": n, "dtype": d, "shape": s, "payloadHash": h} for n, (d, s, h) in tensors.items()],
+                      **({} if salt is None else {"salt": salt, "claim": digest("claim", NETWORK, sid, salt)})})
     write("submission", {"submissions": cases})
 
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { keyPair } from '#shared/crypto/keys.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
-import { signSubmission, submissionId } from '#shared/protocol/submission.ts';
+import { claimOf, signSubmission, submissionId } from '#shared/protocol/submission.ts';
 import { verifySubmission } from '#shared/protocol/verify-submission.ts';
 import type { TensorRef } from '#shared/weights/model-root.ts';
 import { readVectors } from '#test/helpers/vectors.ts';
@@ -15,14 +15,16 @@ interface Case {
   text: string;
   id: Uint8Array;
   tensors: TensorRef[];
+  salt?: Uint8Array;
+  claim?: Uint8Array;
 }
 const { submissions } = readVectors<{ submissions: Case[] }>('submission');
 const several = submissions[1] as Case;
 
 test('ids and signed texts are those of the vectors, whatever the order of the tensors', () => {
-  for (const { secret, network, base, meta, text, id, tensors } of submissions) {
+  for (const { secret, network, base, meta, text, id, tensors, salt } of submissions) {
     const key = keyPair(secret);
-    const content = { base, meta, tensors };
+    const content = { base, meta, tensors, salt };
     assert.deepEqual(signSubmission(network, content, key), { id, text });
     assert.deepEqual(signSubmission(network, { ...content, tensors: [...tensors].reverse() }, key), {
       id,
@@ -35,8 +37,16 @@ test('ids and signed texts are those of the vectors, whatever the order of the t
       read.manifest.tensors.map(({ signature: _, ...tensor }) => tensor),
       tensors,
     );
+    assert.deepEqual(read.manifest.salt, salt);
     assert.deepEqual(submissionId(network, read.manifest), id);
   }
+});
+
+test('the salt is no part of the id, and opens the claim of the vectors', () => {
+  const { network, secret, base, meta, tensors, id, salt, claim } = several;
+  assert.ok(salt);
+  assert.deepEqual(signSubmission(network, { base, meta, tensors }, keyPair(secret)).id, id);
+  assert.deepEqual(claimOf(network, id, salt), claim);
 });
 
 type Json = Record<string, unknown> & { tensors: Record<string, unknown>[] };
