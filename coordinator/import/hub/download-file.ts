@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { downloadFile, HubApiError, type ListFileEntry } from '@huggingface/hub';
 import type { HubAccess } from '#coordinator/import/hub/access.ts';
 import { hubError } from '#coordinator/import/hub/hub-error.ts';
+import { onDisk } from '#coordinator/import/hub/on-disk.ts';
 import type { Watch } from '#coordinator/progress.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 
@@ -34,10 +35,10 @@ export async function downloadHubFile(repo: HubRepo, target: Target, watch: Watc
   const { size } = await stat(path).catch(() => ({ size: -1 }));
   if (size === file.size) return; // checked when it got its name
   watch.progress.begin(`Downloading ${file.path}`, file.size);
-  const part = await open(`${path}.part`, 'a+');
+  const part = await onDisk(path, () => open(`${path}.part`, 'a+'));
   try {
     await fill(part, repo, { target, watch });
-    await part.sync();
+    await onDisk(path, () => part.sync());
   } finally {
     await part.close();
     watch.progress.end();
@@ -65,7 +66,7 @@ async function fill(part: FileHandle, repo: HubRepo, { target, watch }: Filling)
       for await (const piece of streamed(repo, { target, watch, start: size })) {
         watch.signal.throwIfAborted();
         must(size + piece.length <= total, 'HUB', `${target.file.path}: expected ${total} bytes, got more`);
-        await part.appendFile(piece);
+        await onDisk(target.path, () => part.appendFile(piece));
         size += piece.length;
         watch.progress.add(piece.length);
       }

@@ -1,10 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
 import type { HubAccess } from '#coordinator/import/hub/access.ts';
 import { downloadHubFile, type HubRepo } from '#coordinator/import/hub/download-file.ts';
 import { hubError } from '#coordinator/import/hub/hub-error.ts';
 import type { HubId } from '#coordinator/import/hub/hub-id.ts';
+import { folderWithRoom, onDisk } from '#coordinator/import/hub/on-disk.ts';
 import type { Watch } from '#coordinator/progress.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 
@@ -42,9 +43,9 @@ export async function downloadFromHub(
   const repo = await resolved(id, access, watch);
   const files = chosen(await listed(repo, id, watch), id);
   const dir = join(cacheDir, repo.name.replace('/', '--'), repo.commit);
-  await mkdir(dir, { recursive: true });
+  await folderWithRoom(dir, await missingBytes(dir, files));
   for (const file of files) {
-    await mkdir(dirname(join(dir, file.path)), { recursive: true });
+    await onDisk(dir, () => mkdir(dirname(join(dir, file.path)), { recursive: true }));
     await downloadHubFile(repo, { file, path: join(dir, file.path) }, watch);
   }
   return {
@@ -52,6 +53,17 @@ export async function downloadFromHub(
     source: `${repo.name}${id.file === null ? '' : `/${id.file}`}@${repo.commit}`,
     discard: () => rm(dir, { recursive: true, force: true }),
   };
+}
+
+/** What is still to come: files, and parts of files, that are there count as they are. */
+async function missingBytes(dir: string, files: readonly ListFileEntry[]): Promise<number> {
+  const sizeOf = async (path: string) => (await stat(path).catch(() => ({ size: 0 }))).size;
+  let missing = 0;
+  for (const { path, size } of files) {
+    const there = Math.max(await sizeOf(join(dir, path)), await sizeOf(join(dir, `${path}.part`)));
+    missing += Math.max(0, size - there);
+  }
+  return missing;
 }
 
 /** A branch may move while files are read: everything after this is asked of one commit. */

@@ -5,6 +5,7 @@ import { beforeEach, describe, it } from 'node:test';
 import { parseHubAccess } from '#coordinator/import/hub/access.ts';
 import { downloadFromHub } from '#coordinator/import/hub/download.ts';
 import { parseHubId } from '#coordinator/import/hub/hub-id.ts';
+import { folderWithRoom } from '#coordinator/import/hub/on-disk.ts';
 import { openCheckpoint } from '#coordinator/import/open-checkpoint.ts';
 import { SILENT, UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { describeCheckpoint } from '#test/conformance/checkpoint.ts';
@@ -174,6 +175,14 @@ describe('downloadFromHub', () => {
     }
     hub.instead.set('model.safetensors', WEIGHTS.slice(1));
     await assert.rejects(download(), { code: 'HUB', message: /expected \d+ bytes/ });
+  });
+
+  it('STORE_IO: no folder to keep it in, or no room for it', async () => {
+    const file = join(await tempDir(), 'file');
+    await writeFile(file, '');
+    await assert.rejects(download({ dir: join(file, 'hub') }), { code: 'STORE_IO', message: /ENOTDIR/ });
+    const room = folderWithRoom(await tempDir(), 2 ** 62);
+    await assert.rejects(room, { code: 'STORE_IO', message: /has \d+ left/ });
   });
 
   it('HUB: nobody answers', async () => {
