@@ -16,7 +16,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .command('export')
     .summary('write the head as a Hugging Face folder')
     .description(
-      'Writes the model at the head as a folder that transformers and others load: config.json, tokenizer, chat template and model.safetensors with the bytes that stand on the chain.',
+      'Writes the model at the head as a folder that transformers and others load: config.json, tokenizer, chat template, and the weights as safetensors with the bytes that stand on the chain, in parts of 5 GB where they are large.',
     )
     .argument('<dir>', 'a new or empty folder')
     .option(
