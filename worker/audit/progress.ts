@@ -2,7 +2,8 @@
 export interface Progress {
   /** A new part of `total` steps begins. */
   begin(what: string, total: number): void;
-  done(steps: number): void;
+  /** `note` stands behind the count. */
+  done(steps: number, note?: string): void;
   end(): void;
 }
 
@@ -32,14 +33,14 @@ export class ProgressBar implements Progress {
     this.done(0);
   }
 
-  done(steps: number): void {
+  done(steps: number, note = ''): void {
     if (this.#now() - this.#drawnAt < REDRAW_MS) return;
     this.#drawnAt = this.#now();
     const share = Math.min(1, steps / this.#total);
     const full = Math.round(share * BAR_CHARS);
     const bar = '█'.repeat(full) + '░'.repeat(BAR_CHARS - full);
     const count = `${steps.toLocaleString('en')}/${this.#total.toLocaleString('en')}`;
-    this.#write(`\r\u001b[K${this.#what} ${bar} ${count}`);
+    this.#write(`\r\u001b[K${this.#what} ${bar} ${count}${note}`);
   }
 
   end(): void {

@@ -22,14 +22,19 @@ export interface WantedTensor {
   readonly shape: readonly number[];
 }
 
+/** A tensor of a model; one without a dtype may be stored in any. */
+export interface ModelTensor extends Omit<WantedTensor, 'dtype'> {
+  readonly dtype?: string;
+}
+
 /** Tables and copies that transformers saves with the weights, and that no chain has. */
 const NO_WEIGHTS = /(^|\.)(attn\.(bias|masked_bias)|rotary_emb\.inv_freq)$/;
 const TIED_HEAD = 'lm_head.weight';
 /** The module under which transformers keeps the network: some files have it in their names, some not. */
 const PREFIXES = ['transformer.', 'model.'];
 
-/** The tensors of a safetensors file, or of all those of a model folder, under the names of the pool's model. */
-export async function readTensors(path: string, wanted: readonly WantedTensor[]): Promise<LocalTensor[]> {
+/** The tensors of a safetensors file, or of all those of a model folder, under the names of the model. */
+export async function readTensors(path: string, wanted: readonly ModelTensor[]): Promise<LocalTensor[]> {
   const found = await statOf(path);
   const files = found.isDirectory() ? await safetensorsIn(path) : [path];
   const tensors = (await Promise.all(files.map(readFile))).flat();
@@ -95,7 +100,7 @@ async function read(file: FileHandle, start: number, length: number): Promise<Ui
   return bytes;
 }
 
-function fit(tensors: readonly LocalTensor[], wanted: readonly WantedTensor[]): LocalTensor[] {
+function fit(tensors: readonly LocalTensor[], wanted: readonly ModelTensor[]): LocalTensor[] {
   const byName = new Map(wanted.map((tensor) => [tensor.name, tensor]));
   const found = new Map<string, LocalTensor>();
   for (const tensor of tensors) {
@@ -116,10 +121,10 @@ function nameIn(model: ReadonlyMap<string, unknown>, name: string): string {
   return [name, ...others].find((candidate) => model.has(candidate)) ?? name;
 }
 
-function checkForm({ dtype, shape, path }: LocalTensor, name: string, ours: WantedTensor | undefined): void {
+function checkForm({ dtype, shape, path }: LocalTensor, name: string, ours: ModelTensor | undefined): void {
   must(ours, 'WEIGHTS_NAMES', () => `${path}: the pool's model has no tensor ${JSON.stringify(name)}`);
   must(
-    ours.dtype === dtype,
+    ours.dtype === undefined || ours.dtype === dtype,
     'WEIGHTS_DTYPE',
     () => `${path}: ${name}: expected ${ours.dtype}, got ${dtype}: save it in that dtype`,
   );
