@@ -3,7 +3,11 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { npm, ROOT, step } from './step.mjs';
 
-const NATIVE_TENSORFLOW = 'node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node';
+/** Of the package, or of `npm run setup:tensorflow`. */
+const NATIVE_TENSORFLOW = [
+  'node_modules/@tensorflow/tfjs-node-gpu/lib/napi-v8/tfjs_binding.node',
+  '.tensorflow/build/made.json',
+];
 
 /** Installs what package-lock.json names, unless exactly that is there already. */
 export async function installPackages() {
@@ -11,8 +15,8 @@ export async function installPackages() {
   await step('packages of package-lock.json', async () => {
     // Development packages build the page and the kernels.
     await npm(['ci', '--no-audit', '--no-fund', '--include=dev', '--include=optional']);
-    if (await exists(NATIVE_TENSORFLOW)) return '';
-    return 'no native TensorFlow for this machine, the worker will run on wasm';
+    if ((await Promise.all(NATIVE_TENSORFLOW.map(exists))).includes(true)) return '';
+    return 'native TensorFlow did not come with them; `npm run setup:tensorflow` builds it';
   });
 }
 

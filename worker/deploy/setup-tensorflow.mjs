@@ -1,7 +1,7 @@
 // `npm run setup:tensorflow [-- --cuda]`: native TensorFlow for the worker, where the binary of
 // @tensorflow/tfjs-node(-gpu) cannot be had or is too old for the GPU. Compiles that package's addon against the
 // libtensorflow of a TensorFlow wheel. Needs a C++ compiler; changes nothing outside `.tensorflow`.
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reportAndExit } from '../../coordinator/deploy/setup.mjs';
 import { findProgram, ROOT, run, SetupError, step } from '../../coordinator/deploy/step.mjs';
@@ -89,7 +89,7 @@ async function addPackages() {
   for (const wanted of PACKAGES) {
     const archive = await fetchPackage(wanted, DOWNLOADS);
     const folder = join(PARTIAL, 'node_modules', wanted.name);
-    await run('mkdir', ['-p', folder]);
+    await mkdir(folder, { recursive: true });
     await run('tar', ['-xzf', archive, '-C', folder, '--strip-components=1']);
   }
 }
