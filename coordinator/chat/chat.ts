@@ -16,6 +16,8 @@ export const CHAT_DEFAULTS: ChatOptions = { silenceMs: 60_000, maxPerWorker: 8 }
 export interface ChatEnd {
   readonly tokens: number;
   readonly reason: 'stop' | 'length' | 'cancelled';
+  /** Tokens of the question, where the worker counted them. */
+  readonly promptTokens?: number | undefined;
 }
 
 interface Answer {
@@ -77,8 +79,10 @@ export class ChatStage implements WorkerListener {
       }
       this.#watch(answer);
       answer.onText(message.text);
-    } else if (message.type === 'chat-done') answer.end({ tokens: message.tokens, reason: message.reason });
-    else answer.end(PoolError.fromObject(message.error));
+    } else if (message.type === 'chat-done') {
+      const { tokens, reason, promptTokens } = message;
+      answer.end({ tokens, reason, promptTokens });
+    } else answer.end(PoolError.fromObject(message.error));
   }
 
   onLost(session: WorkerSession): void {

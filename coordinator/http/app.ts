@@ -9,6 +9,7 @@ import express, {
 import helmet from 'helmet';
 import { addAccounts } from '#coordinator/http/accounts.ts';
 import { addClaims } from '#coordinator/http/claims.ts';
+import { addCompletions } from '#coordinator/http/completions.ts';
 import { limitWrites, trustProxy, type WriteLimits } from '#coordinator/http/limit-writes.ts';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
@@ -41,6 +42,9 @@ export interface HttpOptions extends UploadLimits, WriteLimits {
 /** Many miners may stand behind one address; what a program of one can send in a second is far more. */
 export const HTTP_DEFAULTS = {
   maxUploadBytes: 16 * 1024 ** 3,
+  minBytesPerSecond: 10_000,
+  graceMs: 15_000,
+  maxIdleMs: 30_000,
   maxUploadsPerAddress: 16,
   writesAtOnce: 600,
   writesPerSecond: 20,
@@ -141,6 +145,7 @@ function addPayload(app: Express, api: PoolApi): void {
 
 function addWriting(app: Express, api: PoolApi): void {
   const { chat } = api;
+  if (chat) addCompletions(app, { chat, model: api.model }, requireJson);
   if (chat)
     app.post('/chat', requireJson, express.json({ limit: MAX_JSON_BYTES }), async (request, response) => {
       const body = parse(chatRequestSchema, request.body, 'body');

@@ -109,6 +109,8 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     chat: id,
     tokens: z.number().int().nonnegative(),
     reason: z.enum(['stop', 'length', 'cancelled']),
+    /** Tokens of the question as it was read. */
+    promptTokens: z.number().int().nonnegative().optional(),
   }),
   z.strictObject({
     type: z.literal('chat-failed'),

@@ -22,6 +22,11 @@ export interface AnswerRequest extends ModelWanted {
   readonly question: ChatRequest;
 }
 
+/** Of a cancelled answer, the tokens of its question are not told. */
+export interface Answered extends Made {
+  readonly promptTokens?: number;
+}
+
 export interface AnswerContext {
   readonly signal: AbortSignal;
   emit(event: { text: string }): void;
@@ -92,7 +97,7 @@ export class ChatEngine {
    * Text goes to `emit` in pieces of whole characters. A cancelled answer resolves at once, and its next token
    * is not made.
    */
-  async answer(request: AnswerRequest, context: AnswerContext): Promise<Made> {
+  async answer(request: AnswerRequest, context: AnswerContext): Promise<Answered> {
     const { signal } = context;
     const progress = { tokens: 0 };
     const cancelled = aborted(signal).then(() => ({ tokens: progress.tokens, reason: 'cancelled' }) as const);
@@ -115,7 +120,7 @@ export class ChatEngine {
     { text, defaults, special, scheduler, meta }: Shown,
     question: ChatRequest,
     { signal, emit, progress }: AnswerContext & { readonly progress: { tokens: number } },
-  ): Promise<Made> {
+  ): Promise<Answered> {
     const { context } = meta.config;
     const room = context - Math.min(question.max_tokens, Math.floor(context / 2));
     const prompt = await promptTokens(text, question, room);
@@ -144,7 +149,7 @@ export class ChatEngine {
     speech.say(stops.push(await decoder.flush()));
     speech.say(stops.end());
     speech.end();
-    return stops.found ? { ...made, reason: 'stop' } : made;
+    return { ...made, ...(stops.found && { reason: 'stop' }), promptTokens: prompt.length };
   }
 
   /** Models are changed one after another; what works with one of them does not wait for each other. */

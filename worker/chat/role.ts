@@ -1,6 +1,6 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { ModelRef, ToWorker } from '#shared/protocol/worker.ts';
-import type { Made } from '#worker/chat/scheduler.ts';
+import type { Answered } from '#worker/chat/chat-engine.ts';
 import type { Session, Work } from '#worker/client/connection.ts';
 import type { Log } from '#worker/log.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
@@ -93,7 +93,7 @@ export class ChatRole implements WorkRole {
     }
   }
 
-  #answer(message: ChatMessage, session: Session, signal: AbortSignal): Promise<Made> {
+  #answer(message: ChatMessage, session: Session, signal: AbortSignal): Promise<Answered> {
     const { chat, request: question } = message;
     const model = this.#head;
     if (!model) throw new PoolError('UNAVAILABLE', 'this worker has not been told of a head yet');
@@ -105,7 +105,9 @@ export class ChatRole implements WorkRole {
         this.#reply(session, { type: 'chat-token', chat, text: (event as { text: string }).text });
     };
     const { host, during } = this.#deps;
-    return during(() => host.request({ request, signal, onEvent, deadlineMs: STUCK_MS }) as Promise<Made>);
+    return during(
+      () => host.request({ request, signal, onEvent, deadlineMs: STUCK_MS }) as Promise<Answered>,
+    );
   }
 
   /** Only within the session of the question. */

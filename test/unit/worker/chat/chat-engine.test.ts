@@ -37,7 +37,7 @@ describe('ChatEngine', () => {
       onText(text);
     };
     const done = engine.answer(request, { signal, emit });
-    return { said, done: done.then((made) => ({ ...made, text: said.text })) };
+    return { said, done: done.then(({ tokens, reason }) => ({ tokens, reason, text: said.text })) };
   }
 
   it('gives an answer the same text whatever else is answered with it', async () => {
