@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
 import type { Reputations } from '#coordinator/dispatch/reputations.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
@@ -249,10 +250,12 @@ export class EvaluationStage implements WorkerListener {
     );
   }
 
-  /** Workers that asked for a lease, those that have least to do first. */
+  /** Workers that asked for a lease, those that have least to do first; by lot, so that nobody picks his jobs. */
   #readySessions(): WorkerSession[] {
     const ready = this.#parts.workers.sessions().filter((session) => session.ready.evaluate > 0);
-    return ready.sort((a, b) => a.holds.evaluate - b.holds.evaluate);
+    const lots = new Map(ready.map((session) => [session, randomInt(2 ** 32)]));
+    const lot = (session: WorkerSession) => lots.get(session) as number;
+    return ready.sort((a, b) => a.holds.evaluate - b.holds.evaluate || lot(a) - lot(b));
   }
 
   /** One that has failed this job gets it again only where nobody else is there. */
