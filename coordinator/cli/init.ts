@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
-import type { InitResult } from '#coordinator/chain/init.ts';
+import type { InitOptions, InitResult } from '#coordinator/chain/init.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { ImportBar } from '#coordinator/cli/import-progress.ts';
 import type { Checkpoint } from '#coordinator/import/checkpoint.ts';
@@ -87,40 +87,59 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
     import('#coordinator/store/payload-store.ts'),
     import('#coordinator/store/rocks-kv.ts'),
   ]);
-  const governor = await governorSecret(flags);
-  const progress = flags.json ? SILENT : new ImportBar(environment);
-  const watch: Watch = { signal: environment.signal, progress };
+  const base = await baseOptions(flags, environment);
   const kv = await openRocksKv(join(flags.dataDir, 'store'));
-  let checkpoint: Checkpoint | undefined;
+  const make: Make = (content, watch) =>
+    initChain({ kv, payloads: new PayloadStore(kv) }, { ...base, ...(content && { content }) }, watch);
   try {
     await refuseSecondChain(kv, flags.dataDir); // before gigabytes are read
-    const given = flags.model === undefined ? undefined : await contentOptions(flags);
-    checkpoint = await openModel(flags, environment, watch);
-    const content = checkpoint && given && (await modelContent(checkpoint, given, watch));
-    const result = await initChain(
-      { kv, payloads: new PayloadStore(kv) },
-      {
-        dataDir: flags.dataDir,
-        name: flags.dev ? 'AI-Block development network' : flags.name,
-        dev: flags.dev === true,
-        nowMs: environment.now(),
-        ...governor,
-        ...(content && { content }),
-      },
-      // Without a checkpoint it is done at once.
-      checkpoint ? watch : UNWATCHED,
-    );
-    await checkpoint?.close();
-    await checkpoint?.discard?.();
-    environment.out(flags.json ? json(result, flags) : report(result, flags, checkpoint?.source));
+    if (flags.model === undefined) print(await make(undefined, UNWATCHED), { flags, environment });
+    else await runModel(flags, environment, make);
+  } finally {
+    await kv.close();
+  }
+}
+
+type Make = (content: GenesisContent | undefined, watch: Watch) => Promise<InitResult>;
+
+async function baseOptions(flags: Flags, environment: CliEnvironment): Promise<InitOptions> {
+  const { dataDir, dev, name, governorKeyFile: file } = flags;
+  return {
+    dataDir,
+    name: dev ? 'AI-Block development network' : name,
+    dev: dev === true,
+    nowMs: environment.now(),
+    ...(file !== undefined && {
+      governorSecret: fromHex((await readFile(file, 'utf8')).trim(), 32, '--governor-key-file'),
+    }),
+  };
+}
+
+/** Opens and checks the checkpoint before anything is written, then makes the chain of it. */
+async function runModel(flags: Flags, environment: CliEnvironment, make: Make): Promise<void> {
+  const [{ openCheckpoint }, { contentOf }] = await Promise.all([
+    import('#coordinator/import/open-checkpoint.ts'),
+    import('#coordinator/import/genesis-content.ts'),
+  ]);
+  const { dataDir, model = '' } = flags;
+  const { hub, signal } = environment;
+  const progress = flags.json ? SILENT : new ImportBar(environment);
+  const watch: Watch = { signal, progress };
+  let checkpoint: Checkpoint | undefined;
+  try {
+    const options = await contentOptions(flags);
+    checkpoint = await openCheckpoint({ model, dataDir, hub }, watch);
+    const result = await make(await contentOf(checkpoint, options, watch), watch);
+    await checkpoint.close();
+    await checkpoint.discard?.();
+    print(result, { flags, environment, source: checkpoint.source });
   } catch (error) {
-    if (flags.model !== undefined && environment.signal.aborted)
+    if (signal.aborted)
       progress.note('No chain was made. The same command goes on with what is downloaded and stored.');
     throw error;
   } finally {
     progress.end();
     await checkpoint?.close();
-    await kv.close();
   }
 }
 
@@ -138,21 +157,6 @@ function checkFlags(flags: Flags): void {
     must(value === undefined || flags.model, 'OPTION', `${flag}: only together with --model`);
 }
 
-async function governorSecret({ governorKeyFile: file }: Flags): Promise<{ governorSecret?: Uint8Array }> {
-  if (file === undefined) return {};
-  return { governorSecret: fromHex((await readFile(file, 'utf8')).trim(), 32, '--governor-key-file') };
-}
-
-async function openModel(
-  { model, dataDir }: Flags,
-  { hub }: CliEnvironment,
-  watch: Watch,
-): Promise<Checkpoint | undefined> {
-  if (model === undefined) return undefined;
-  const { openCheckpoint } = await import('#coordinator/import/open-checkpoint.ts');
-  return openCheckpoint({ model, dataDir, hub }, watch);
-}
-
 async function contentOptions(flags: Flags): Promise<ContentOptions> {
   const [{ builtInText, ownText }, { readRules }] = await Promise.all([
     import('#coordinator/import/validation-text.ts'),
@@ -165,13 +169,14 @@ async function contentOptions(flags: Flags): Promise<ContentOptions> {
   };
 }
 
-async function modelContent(
-  checkpoint: Checkpoint,
-  options: ContentOptions,
-  watch: Watch,
-): Promise<GenesisContent> {
-  const { contentOf } = await import('#coordinator/import/genesis-content.ts');
-  return contentOf(checkpoint, options, watch);
+interface Shown {
+  readonly flags: Flags;
+  readonly environment: CliEnvironment;
+  readonly source?: string;
+}
+
+function print(result: InitResult, { flags, environment, source }: Shown): void {
+  environment.out(flags.json ? json(result, flags) : report(result, flags, source));
 }
 
 function json(result: InitResult, { dataDir }: Flags): string {
