@@ -1,17 +1,22 @@
 import type { Request } from 'express';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 
-/** Slower than this on average, after the grace, and the upload is a way to hold a connection. */
-const MIN_BYTES_PER_SECOND = 10_000;
-const GRACE_MS = 15_000;
-/** However fast it was before: after this long without a byte nobody is there any more. */
-const MAX_IDLE_MS = 30_000;
-const WATCH_MS = 1_000;
+export interface BodyLimits {
+  readonly maxUploadBytes: number;
+  /** Slower than this on average, after the grace, and the upload is a way to hold a connection. */
+  readonly minBytesPerSecond: number;
+  readonly graceMs: number;
+  /** However fast it was before: after this long without a byte nobody is there any more. */
+  readonly maxIdleMs: number;
+}
+
+/** How often a body is looked at within its grace. */
+const LOOKS = 15;
 
 /** The body, ended by TOO_LARGE, TIMEOUT or WEIGHTS_TRUNCATED where it is too long, too slow or broken off. */
 export class GuardedBody {
   readonly #request: Request;
-  readonly #maxBytes: number;
+  readonly #limits: BodyLimits;
   readonly #startedMs = performance.now();
   /** Ends the wait for the next piece. */
   #reject: (error: PoolError) => void = () => undefined;
@@ -20,10 +25,10 @@ export class GuardedBody {
   #heardMs = this.#startedMs;
   #bytes = 0;
 
-  constructor(request: Request, maxBytes: number) {
+  constructor(request: Request, limits: BodyLimits) {
     this.#request = request;
-    this.#maxBytes = maxBytes;
-    this.#watch = setInterval(() => this.#check(performance.now()), WATCH_MS);
+    this.#limits = limits;
+    this.#watch = setInterval(() => this.#check(performance.now()), limits.graceMs / LOOKS);
   }
 
   async *pieces(): AsyncGenerator<Uint8Array> {
@@ -34,7 +39,8 @@ export class GuardedBody {
       if (done) return;
       this.#heardMs = performance.now();
       this.#bytes += value.length;
-      must(this.#bytes <= this.#maxBytes, 'TOO_LARGE', `expected at most ${this.#maxBytes} bytes`);
+      const { maxUploadBytes } = this.#limits;
+      must(this.#bytes <= maxUploadBytes, 'TOO_LARGE', `expected at most ${maxUploadBytes} bytes`);
       yield value;
     }
   }
@@ -62,10 +68,11 @@ export class GuardedBody {
   }
 
   #check(nowMs: number): void {
+    const { minBytesPerSecond, graceMs, maxIdleMs } = this.#limits;
     const elapsedMs = nowMs - this.#startedMs;
-    const slow = elapsedMs > GRACE_MS && this.#bytes < (elapsedMs / 1000) * MIN_BYTES_PER_SECOND;
-    if (!slow && nowMs - this.#heardMs <= MAX_IDLE_MS) return;
-    const message = `expected at least ${MIN_BYTES_PER_SECOND} bytes per second, without long breaks`;
+    const slow = elapsedMs > graceMs && this.#bytes < (elapsedMs / 1000) * minBytesPerSecond;
+    if (!slow && nowMs - this.#heardMs <= maxIdleMs) return;
+    const message = `expected at least ${minBytesPerSecond} bytes per second, without long breaks`;
     this.refuse(new PoolError('TIMEOUT', message));
   }
 }

@@ -1,13 +1,11 @@
 import type { Express, Request, RequestHandler, Response } from 'express';
-import { GuardedBody } from '#coordinator/http/guarded-body.ts';
+import { type BodyLimits, GuardedBody } from '#coordinator/http/guarded-body.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
 import type { SubmissionView } from '#shared/api/schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
-export interface UploadLimits {
-  /** Largest upload, bytes. */
-  readonly maxUploadBytes: number;
+export interface UploadLimits extends BodyLimits {
   /** Bodies that one address may be sending at once. */
   readonly maxUploadsPerAddress: number;
 }
@@ -87,7 +85,7 @@ function guard(limits: UploadLimits): (handler: BodyHandler) => RequestHandler {
   };
   return (handler) => async (request, response) => {
     const address = request.ip ?? '';
-    const body = new GuardedBody(request, limits.maxUploadBytes);
+    const body = new GuardedBody(request, limits);
     try {
       must(
         count(address, 1) <= limits.maxUploadsPerAddress,
@@ -125,7 +123,9 @@ function declaredBytes(request: Request, maxUploadBytes: number): number | undef
  * server that answers "connection: close" closes at once, and the client finds a broken pipe where it writes.
  */
 function drain(request: Request): void {
-  if (request.complete) return;
+  if (request.readableEnded) return;
+  // The reader that gave up still listens, and a stream with such a listener does not flow.
+  request.removeAllListeners('readable');
   request.resume();
   const timer = setTimeout(() => request.destroy(), DRAIN_MS);
   for (const event of ['end', 'close']) request.once(event, () => clearTimeout(timer));

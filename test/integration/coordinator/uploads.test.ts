@@ -7,11 +7,19 @@ import { after, before, describe, it } from 'node:test';
 import { HTTP_DEFAULTS } from '#coordinator/http/app.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { INTAKE_DEFAULTS } from '#coordinator/submission/intake.ts';
-import { claimSchema, errorBodySchema, type UploadView, uploadSchema } from '#shared/api/schemas.ts';
+import {
+  claimSchema,
+  errorBodySchema,
+  modelSchema,
+  type UploadView,
+  uploadSchema,
+} from '#shared/api/schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { claimOf } from '#shared/protocol/submission.ts';
-import { fileOf, post, SMALL_TENSOR, type TestFile } from '#test/helpers/small-genesis.ts';
-import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
+import { ChildHandle } from '#test/helpers/child.ts';
+import { fileOf, post, SMALL_TENSOR, smallContent, type TestFile } from '#test/helpers/small-genesis.ts';
+import { tempDir } from '#test/helpers/temp-dir.ts';
+import { makeChain, TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import { until } from '#test/helpers/until.ts';
 
@@ -262,6 +270,86 @@ describe('claims', { skip: skipWithout('redis-server') }, () => {
     assert.equal((await post(pool.url, late.copy)).status, 202);
     await claim(late.own);
     assert.equal((await post(pool.url, late.own)).code, 'PAYLOAD_KNOWN');
+  });
+});
+
+describe('uploads of bad manners', { skip: skipWithout('redis-server') }, () => {
+  let pool: TestCoordinator;
+  before(async () => {
+    pool = await TestCoordinator.start({ http: { ...HTTP_DEFAULTS, graceMs: 300, maxIdleMs: 600 } });
+  });
+  after(() => pool.destroy());
+
+  /** Sends the start of a body and then a byte now and then. */
+  const trickle = async (method: string, path: string, start: Uint8Array, total: number) => {
+    const { hostname, port } = new URL(pool.url);
+    const headers = { 'content-length': total };
+    const slow = request({ ...{ hostname, port, path, method }, headers });
+    slow.on('error', () => undefined);
+    slow.write(start);
+    const timer = setInterval(() => slow.write(new Uint8Array(1)), 100);
+    const text = await new Promise<string>((resolve) =>
+      slow.on('response', async (response) => resolve(Buffer.concat(await response.toArray()).toString())),
+    );
+    clearInterval(timer);
+    slow.destroy();
+    return errorBodySchema.parse(JSON.parse(text)).error.code;
+  };
+
+  it('TIMEOUT: a body that trickles; of one in one piece nothing stays, of a part its bytes', async () => {
+    const file = fileOf(await pool.model(), { key: newKeyPair(), tensors: { [LARGE_TENSOR]: 0.5 } });
+    const { length } = file.header;
+    const start = file.bytes.slice(0, length + 500);
+    assert.equal(await trickle('POST', '/upload_parameters', start, file.bytes.length), 'TIMEOUT');
+    assert.equal(await trickle('POST', '/mine', start.slice(0, 5), file.bytes.length), 'TIMEOUT');
+    await until('the spool is empty', async () => (await readdir(join(pool.dataDir, 'spool'))).length === 0);
+    const body = file.header as Uint8Array<ArrayBuffer>;
+    assert.equal((await fetch(new URL('/uploads', pool.url), { method: 'POST', body })).status, 201);
+    const part = start.slice(length);
+    const path = `/uploads/${file.id}/parts/0`;
+    assert.equal(await trickle('PUT', path, part, file.bytes.length - length), 'TIMEOUT');
+    const view = uploadSchema.parse((await pool.get(`/uploads/${file.id}`)).body);
+    assert.ok(view.received >= 500 && view.received < 600, `${view.received} bytes`);
+  });
+});
+
+describe('an upload and a coordinator that is killed', { skip: skipWithout('redis-server') }, () => {
+  it('goes on from the last byte that was acknowledged, or behind it', async () => {
+    const dataDir = await tempDir();
+    await makeChain(dataDir, smallContent({ vocabulary: 20_000, width: 64 }));
+    const start = async () => {
+      const child = ChildHandle.aiblock('coordinator', ['coordinator', '--data-dir', dataDir, '--port', '0']);
+      const line = await child.line((text) => text.startsWith('{"url":') && text);
+      return { child, url: (JSON.parse(line) as { url: string }).url };
+    };
+    const put = async (url: string, file: TestFile, from: number, to?: number) => {
+      const { length } = file.header;
+      const body = file.bytes.slice(length + from, to && length + to) as Uint8Array<ArrayBuffer>;
+      return fetch(new URL(`/uploads/${file.id}/parts/${from}`, url), { method: 'PUT', body });
+    };
+    let { child, url } = await start();
+    try {
+      const model = modelSchema.parse(await (await fetch(new URL('/model', url))).json());
+      const file = fileOf(model, {
+        key: newKeyPair(),
+        tensors: { [LARGE_TENSOR]: 0.5, [SMALL_TENSOR]: 1.5 },
+      });
+      const body = file.header as Uint8Array<ArrayBuffer>;
+      await fetch(new URL('/uploads', url), { method: 'POST', body });
+      await put(url, file, 0, 1_500_001);
+      const whole = put(url, file, 1_500_001).catch(() => undefined);
+      child.kill('SIGKILL');
+      await Promise.all([child.ended, whole]);
+      ({ child, url } = await start());
+      const answer = await fetch(new URL('/uploads', url), { method: 'POST', body });
+      const text = await answer.text();
+      assert.ok(answer.ok, text);
+      const { received, bytes } = uploadSchema.parse(JSON.parse(text));
+      assert.ok(received >= 1_500_001, `${received} bytes`);
+      if (received < bytes) assert.equal((await put(url, file, received)).status, 202);
+    } finally {
+      await child.stop();
+    }
   });
 });
 
