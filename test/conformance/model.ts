@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
+import { seededUniform } from '#shared/weights/random.ts';
 import { allLogits, gradientsOf, valuesOf } from '#test/helpers/model-passes.ts';
-import { type ModelVector, readModelVectors } from '#test/helpers/model-vectors.ts';
+import { type ModelVector, readModelVectors, readSlopes } from '#test/helpers/model-vectors.ts';
 import { onBackend, randomIds } from '#test/helpers/tensors.ts';
 import { Model } from '#worker/model/model.ts';
 
@@ -15,7 +16,8 @@ const GREEDY_TOKENS = 12;
 
 /**
  * What every model does on every backend: the logits of transformers for each checkpoint of test/vectors/models, with
- * and without a cache, and the losses, tokens and gradients of the plain JavaScript backend.
+ * and without a cache, the losses, tokens and gradients of the plain JavaScript backend, and the slopes that moving
+ * the weights in float64 gives.
  */
 export function describeModels(backend: string, start: () => Promise<unknown>): void {
   for (const vector of readModelVectors()) {
@@ -31,6 +33,7 @@ export function describeModels(backend: string, start: () => Promise<unknown>): 
       it('has the losses of transformers', () => checkLosses(vector));
       it('takes the greedy tokens of the plain backend', () => checkGreedy(vector));
       it('has the gradients of the plain backend', () => checkGradients(vector));
+      it('has gradients with the slopes of differences in float64', () => checkSlopes(vector));
     });
   }
 }
@@ -138,6 +141,29 @@ async function checkGradients({ config, tensors }: ModelVector): Promise<void> {
       `${name}: off by ${error} where the gradient is ${size} long`,
     );
   }
+}
+
+/** Their parts along directions over all weights, against what moving the weights did to the loss. */
+async function checkSlopes({ name, config, tensors, sequences }: ModelVector): Promise<void> {
+  const { ids } = sequences.at(-1)!;
+  const batch = { ids: ids.slice(0, -1), labels: ids.slice(1), time: ids.length - 1 };
+  const gradients = await gradientsOf(config, valuesOf(tensors), batch);
+  for (const { seed, slope } of readSlopes(name)) {
+    const error = Math.abs(along(gradients, seed) / slope - 1);
+    assert.ok(error <= GRADIENT_TOLERANCE, `direction ${seed}: off by ${error} of ${slope}`);
+  }
+}
+
+/** The part of a gradient along the signs that a seed draws for all weights, in name order. */
+function along(gradients: ReadonlyMap<string, Float32Array>, seed: number): number {
+  const uniform = seededUniform(seed);
+  let sum = 0;
+  let count = 0;
+  for (const [, values] of [...gradients].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const x of values) sum += uniform() < 0.5 ? x : -x;
+    count += values.length;
+  }
+  return sum / Math.sqrt(count);
 }
 
 function rowOf(logits: Float32Array, row: number, { config }: Model): Float32Array {

@@ -39,6 +39,11 @@ export function readModelVector(name: string): ModelVector {
   };
 }
 
+/** Slopes of the loss of a checkpoint's longest sequence along directions that are drawn from seeds. */
+export function readSlopes(name: string): { readonly seed: number; readonly slope: number }[] {
+  return JSON.parse(readFileSync(new URL('slopes.json', FOLDER), 'utf8'))[name];
+}
+
 function readTensors(bytes: Uint8Array): StoredTensor[] {
   const length = headerLength(bytes);
   const body = bytes.subarray(8 + length);
