@@ -124,7 +124,8 @@ export class TinyPool {
   /** The newest submission becomes the head and is paid. */
   accept(): void {
     const { view, tensors } = this.submissions.at(-1) as (typeof this.submissions)[number];
-    this.commit(tensors);
+    const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+    this.commit(this.#tensors.map((tensor) => byName.get(tensor.name) ?? tensor));
     this.units = '100';
     Object.assign(view, { state: 'paid', reward: '100' });
   }

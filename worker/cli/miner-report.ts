@@ -108,6 +108,11 @@ function describe(event: Exclude<MinerEvent, { type: 'step' }>): string | undefi
       return `training ${event.parameters} weights on ${event.trainingTokens} tokens (${event.text}), backend ${event.backend}, paid to ${event.address}`;
     case 'head':
       return `head B${event.height} ${event.root.slice(0, 12)}${event.ours ? '' : ': another miner was faster, training starts again from there'}`;
+    case 'checkpoint':
+      if (event.state === 'saved') return undefined;
+      return event.state === 'resumed'
+        ? `going on from the checkpoint of step ${event.step}`
+        : 'the checkpoint is of another head: training begins anew from the present one';
     case 'estimate':
       return `estimate: loss ${nats(event.headNats)} -> ${nats(event.candidateNats)}, gain ${nats(event.gainNats)} ± ${nats(event.marginNats)}${event.send ? ', submitting' : ', training on'}`;
     case 'sent':

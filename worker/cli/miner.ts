@@ -4,25 +4,23 @@ import { type Command, Option } from 'commander';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
 import { minerReporter } from '#worker/cli/miner-report.ts';
+import { addTrainingOptions, type TrainingFlags } from '#worker/cli/training-options.ts';
 import { silentLog } from '#worker/log.ts';
 
 const CACHE_BYTES = 4 * 2 ** 30;
 
-interface MinerFlags {
+interface MinerFlags extends TrainingFlags {
   readonly coordinator: string;
   readonly dataDir: string;
   readonly backend: WantedBackend;
-  readonly batchSize: number;
-  readonly learningRate?: number;
   readonly steps?: number;
-  readonly file?: string;
   readonly json: boolean;
 }
 
 /** `aiblock miner`: trains, submits, is paid. */
 export function register(program: Command, environment: CommandEnvironment): void {
   const { settings } = environment;
-  program
+  const command = program
     .command('miner')
     .summary('train the model and submit better weights')
     .description(
@@ -32,22 +30,17 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)
     .addOption(
       new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
-    )
-    .option('--batch-size <n>', 'sequences per training step', numberOption(1, 4096), 4)
-    .option(
-      '--learning-rate <rate>',
-      'highest learning rate (default: the trainer’s)',
-      numberOption(1e-8, 1, 'any'),
-    )
+    );
+  addTrainingOptions(command)
     .option('--steps <n>', 'end after so many training steps (default: never)', numberOption(1, 1e9))
-    .option('--file <text>', 'train on this UTF-8 text instead of the training chapters')
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
       'after',
       examples(
         'aiblock miner',
         'aiblock miner --coordinator https://pool.example --learning-rate 0.001',
-        'aiblock miner --file my-own-text.txt --batch-size 16 --json',
+        'aiblock miner --file my-own-text.txt --batch 16 --json',
+        "aiblock miner --only 'transformer.h.3.*' --checkpoint ./state",
       ),
     )
     .action((flags: MinerFlags) => run(flags, environment));

@@ -27,6 +27,12 @@ export type MinerEvent =
       readonly learningRate: number;
     }
   | {
+      readonly type: 'checkpoint';
+      readonly step: number;
+      /** `outdated`: of another head than the present one, from which training begins anew. */
+      readonly state: 'resumed' | 'outdated' | 'saved';
+    }
+  | {
       readonly type: 'estimate';
       /** Mean losses on a sample of public windows, in nats. */
       readonly headNats: number;

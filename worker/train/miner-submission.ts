@@ -13,7 +13,10 @@ const PIECE_BYTES = 256 * 1024;
 
 /** Weights as they would stand on the chain: in the head's dtypes. */
 export interface Candidate {
+  /** All tensors of the model. */
   readonly refs: readonly TensorRefMessage[];
+  /** Those that are not the head's. */
+  readonly changed: readonly TensorRefMessage[];
   readonly bytes: ReadonlyMap<string, Uint8Array>;
   /** What the bytes say, for judging. */
   readonly tensors: ReadonlyMap<string, Float32Array>;
@@ -38,12 +41,14 @@ export function packCandidate(head: Head, weights: ReadonlyMap<string, Float32Ar
     tensors.set(ref.name, ref.dtype === 'F32' ? values : toFloat32(ref.dtype, packed));
     return { ...ref, hash: createHash('sha256').update(packed).digest('hex') };
   });
-  return { refs, bytes, tensors, root: rootOf(refs) };
+  const before = new Set(head.refs.map(({ hash }) => hash));
+  const changed = refs.filter(({ hash }) => !before.has(hash));
+  return { refs, changed, bytes, tensors, root: rootOf(refs) };
 }
 
 /** Signs a candidate as a safetensors file, to be streamed from memory. PROTOCOL §9. */
 export function signCandidate(candidate: Candidate, head: Head, key: KeyPair): SignedFile {
-  const file = signFile(candidate.refs, baseOf(head.view), key);
+  const file = signFile(candidate.changed, baseOf(head.view), key);
   const parts = [file.header, ...file.order.map(({ name }) => candidate.bytes.get(name) as Uint8Array)];
   return { id: file.id, totalBytes: file.totalBytes, body: pieces(parts) };
 }

@@ -2,35 +2,25 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SubmissionView } from '#shared/api/schemas.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import { Tokenizer } from '#shared/text/tokenizer.ts';
 import type { ApiClient } from '#worker/client/api-client.ts';
 import type { PayloadSource } from '#worker/client/payload-cache.ts';
-import { type Batch, batches } from '#worker/train/batches.ts';
-import { type Corpus, loadCorpus } from '#worker/train/corpus.ts';
 import type { MinerEvent } from '#worker/train/miner-events.ts';
 import { Follower, type News } from '#worker/train/miner-follow.ts';
 import { fetchHead, type Head } from '#worker/train/miner-head.ts';
 import { Judge } from '#worker/train/miner-judge.ts';
 import { FIRST_LOOK_MS, Pace } from '#worker/train/miner-pace.ts';
 import { type Candidate, packCandidate, signCandidate } from '#worker/train/miner-submission.ts';
-import { Trainer } from '#worker/train/trainer.ts';
+import { type MinerTrainingOptions, trainFromHead } from '#worker/train/miner-training.ts';
+import type { Training } from '#worker/train/training.ts';
 
 /** While bytes are on their way, each training step is followed by time for them. */
 const BREATH_MS = 25;
 /** Training that has gone astray does not come back by going on. */
 const MOST_WORSE = 4;
 const FINISH_POLL_MS = 500;
-/** Without `steps`, the learning rate reaches its floor here and stays. */
-const USUAL_STEPS = 10_000;
+const SAVE_MS = 60_000;
 
-export interface MinerOptions {
-  readonly batchSize: number;
-  /** The trainer's own where it is left out. */
-  readonly learningRate?: number | undefined;
-  /** Stop after so many; train on for ever where it is left out. */
-  readonly steps?: number | undefined;
-  /** A text file of one's own to train on. */
-  readonly file?: string | undefined;
+export interface MinerOptions extends MinerTrainingOptions {
   readonly backend: string;
   /** Training before the first look at whether the weights are worth a submission. */
   readonly firstLookMs?: number | undefined;
@@ -54,12 +44,6 @@ interface Flight {
   leads: boolean;
 }
 
-/** What belongs to one Meta block: another one starts all of it again. */
-interface Training {
-  readonly trainer: Trainer;
-  readonly batches: Iterator<Batch>;
-}
-
 /**
  * Trains from the head, submits weights that should pass the gate, and goes on from whatever the head becomes:
  * its own weights where they are its own submission, the head's where another miner was faster. One submission
@@ -72,7 +56,9 @@ export class Miner {
   readonly #pace: Pace;
   #head!: Head;
   #judge!: Judge;
+  /** Belongs to one Meta block: another one starts all of it again. */
   #training!: Training;
+  #savedAt = 0;
   #flight: Flight | undefined;
   #upload: Promise<void> | undefined;
   #steps = 0;
@@ -94,6 +80,7 @@ export class Miner {
       await this.#balance(signal);
       while (!signal.aborted && this.#steps < (this.#options.steps ?? Number.POSITIVE_INFINITY)) {
         await this.#train();
+        if (this.#deps.now() - this.#savedAt >= SAVE_MS) await this.#save();
         await this.#breathe();
         await this.#hear(signal);
         if (this.#pace.due && !this.#busy) await this.#look(signal);
@@ -102,7 +89,8 @@ export class Miner {
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
-      this.#training.trainer.dispose();
+      await this.#save();
+      this.#training.dispose();
     }
   }
 
@@ -125,26 +113,16 @@ export class Miner {
   }
 
   async #begin(head: Head): Promise<void> {
-    const { report, key, random } = this.#deps;
-    const { batchSize, file, backend, learningRate, steps } = this.#options;
-    const { config, manifest } = head.meta;
-    const corpus: Corpus = await loadCorpus(
-      Tokenizer.fromJson(manifest.tokenizer, manifest.tokenizer_config),
-      file === undefined ? {} : { file },
-    );
+    const { report, key } = this.#deps;
+    const { training, corpus } = await trainFromHead(head, this.#options, this.#deps);
     this.#take(head);
-    this.#training = {
-      trainer: new Trainer(config, head.tensors, {
-        ...(learningRate !== undefined && { learningRate }),
-        totalSteps: steps ?? USUAL_STEPS,
-      }),
-      batches: batches(corpus.train, { context: config.context, batchSize, seed: seed(random) }),
-    };
+    this.#training = training;
+    this.#savedAt = this.#deps.now();
     report({
       type: 'ready',
       network: head.view.network,
       address: key.address,
-      backend,
+      backend: this.#options.backend,
       text: corpus.source,
       trainingTokens: corpus.train.length,
       parameters: head.view.parameters,
@@ -157,8 +135,7 @@ export class Miner {
   }
 
   async #train(): Promise<void> {
-    const { trainer, batches: source } = this.#training;
-    const result = await trainer.step(source.next().value);
+    const result = await this.#training.step();
     this.#steps += 1;
     this.#pace.trained(result.ms);
     this.#deps.report({
@@ -168,6 +145,13 @@ export class Miner {
       tokensPerSecond: (result.tokens * 1000) / Math.max(1, result.ms),
       learningRate: result.learningRate,
     });
+  }
+
+  async #save(): Promise<void> {
+    this.#savedAt = this.#deps.now();
+    const path = await this.#training.save();
+    if (path === undefined) return;
+    this.#deps.report({ type: 'checkpoint', step: this.#training.trainer.steps, state: 'saved' });
   }
 
   async #breathe(): Promise<void> {
@@ -201,11 +185,12 @@ export class Miner {
     const ours = head.view.root === own || head.view.root === before.view.root;
     this.#deps.report({ type: 'head', height: head.view.head.index, root: head.view.root, ours });
     if (head.meta.payload !== before.meta.payload) {
-      this.#training.trainer.dispose();
+      this.#training.dispose();
       await this.#begin(head);
       return;
     }
     this.#take(head);
+    this.#training.rebase(head.view.root);
     if (!ours) this.#startAgain();
   }
 

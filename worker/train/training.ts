@@ -99,10 +99,10 @@ export class Training {
     this.#base = root;
   }
 
-  /** Writes the checkpoint, and returns its path; does nothing where no folder was given. */
+  /** Writes the checkpoint, and returns its path; does nothing where no folder was given, and after `dispose`. */
   async save(): Promise<string | undefined> {
     const { checkpoint } = this.#options;
-    if (checkpoint === undefined) return undefined;
+    if (checkpoint === undefined || this.trainer.trained.size === 0) return undefined;
     return await Checkpoint.write(checkpoint, this.trainer, {
       base: this.#base,
       settings: this.#settings,

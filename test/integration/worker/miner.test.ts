@@ -20,16 +20,16 @@ before(async () => {
 
 /** A running miner, and its events one by one. Time runs a hundred times as fast. */
 class Run {
-  readonly pool = new TinyPool();
+  readonly pool: TinyPool;
   readonly events: MinerEvent[] = [];
   readonly ended: Promise<void>;
   readonly #stop = new AbortController();
   #wake = () => {};
   #read = 0;
 
-  constructor(options: Partial<MinerOptions> = {}) {
+  constructor(options: Partial<MinerOptions> = {}, pool = new TinyPool()) {
     const started = performance.now();
-    const { pool } = this;
+    this.pool = pool;
     const miner = new Miner(
       { batchSize: 4, learningRate: 1e-2, file, backend: 'wasm', firstLookMs: 100, ...options },
       {
@@ -148,4 +148,46 @@ it('ends after its steps, with its last weights submitted', async () => {
     run.events.some(({ type }) => type === 'accepted'),
     true,
   );
+});
+
+it('goes on from its checkpoint while the head is its base, and begins anew from another', async () => {
+  const checkpoint = join(await tempDir(), 'state');
+  const options = { checkpoint, firstLookMs: 1e9 };
+  const first = new Run(options);
+  while ((await first.next('step')).step < 5);
+  await first.stop();
+  const saved = first.events.findLast((e): e is Of<'checkpoint'> => e.type === 'checkpoint');
+  assert.equal(saved?.state, 'saved');
+
+  const second = new Run(options, first.pool);
+  assert.deepEqual(await second.next('checkpoint'), {
+    type: 'checkpoint',
+    step: saved?.step,
+    state: 'resumed',
+  });
+  await second.next('step');
+  await second.stop();
+
+  first.pool.commit(first.pool.freshTensors(7));
+  const third = new Run(options, first.pool);
+  assert.equal((await third.next('checkpoint')).state, 'outdated');
+  await third.next('step');
+  await third.stop();
+
+  const other = new Run({ ...options, batchSize: 5 }, first.pool);
+  await assert.rejects(other.ended, { code: 'CHECKPOINT', message: /batch 4, this run has 5/ });
+});
+
+it('trains and sends chosen tensors alone', async () => {
+  const only = ['transformer.h.0.mlp.*', 'transformer.wte.weight'];
+  const run = new Run({ only, accumulate: 2 });
+  const before = new Set((await run.pool.model()).tensors.map(({ hash }) => hash));
+  await run.next('sent');
+  const { tensors } = run.pool.submissions[0] as { tensors: { name: string; hash: string }[] };
+  assert.equal(tensors.length, 5);
+  assert.ok(tensors.every(({ name, hash }) => /mlp|wte/.test(name) && !before.has(hash)));
+  run.pool.accept();
+  await run.next('accepted');
+  assert.equal((await run.next('head')).ours, true);
+  await run.stop();
 });
