@@ -87,7 +87,7 @@ describe('the pipeline', { skip: skipWithout('redis-server') }, () => {
     assert.equal((await pool.model()).head.index, 15);
   });
 
-  it('judges again on the new head whoever waited, and refuses the same bytes of another key', async () => {
+  it('judges again on the new head whoever waited, and refuses bytes that are on the chain by then', async () => {
     const pool = await start();
     const held: EvaluateLease[] = [];
     const worker = await pool.attach({
@@ -99,7 +99,10 @@ describe('the pipeline', { skip: skipWithout('redis-server') }, () => {
       },
     });
     const first = await submit(pool, 1);
-    const copy = await submit(pool, 1);
+    // Of the same key: another's would have been refused at once.
+    const tensors = { [SMALL_TENSOR]: 1.125, 'transformer.ln_f.weight': 0.25 };
+    const copy = fileOf(await pool.model(), { key: first.key, tensors });
+    assert.equal((await post(pool.url, copy)).status, 202);
     const other = await submit(pool, 2);
     await worker.until(() => held.length === 3);
     for (const lease of held.splice(0)) worker.evaluated(lease);
