@@ -9,8 +9,8 @@ import { Model, type Sequence } from '#worker/model/model.ts';
 import { networkOf } from '#worker/model/network.ts';
 import { ResidentWeights, type WeightSet } from '#worker/model/weight-set.ts';
 
-const ROUNDS = 5;
-const TOKENS_A_ROUND = 6;
+const ROUNDS = 8;
+const TOKENS_A_ROUND = 10;
 const PROMPT = 32;
 const BATCH = 8;
 /** How much of eight times the rate eight sequences together are to reach. */

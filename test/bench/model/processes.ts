@@ -4,8 +4,8 @@ import type { Bench } from '#test/bench/model/section.ts';
 import { GPT_12M, gptConfig, millions } from '#test/bench/model/shapes.ts';
 
 const CHILD = new URL('./children/evaluate.ts', import.meta.url);
-const ROUNDS = 4;
-const BATCHES = 4;
+const ROUNDS = 8;
+const BATCHES = 2;
 
 /** Evaluation in two processes at once against one: what a worker gains by a second core. */
 export async function rows({ backend, row }: Bench): Promise<void> {
