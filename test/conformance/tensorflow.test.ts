@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PoolError } from '#shared/errors/pool-error.ts';
 import { describeBackend } from '#test/conformance/backend.ts';
+import { describeKernels } from '#test/conformance/kernels.ts';
 import { describeModels } from '#test/conformance/model.ts';
 import { startBackend } from '#worker/model/backend/start.ts';
 
@@ -13,6 +14,7 @@ const fault = await start().then(
 
 if (fault === undefined) {
   describeBackend('tensorflow');
+  describeKernels('tensorflow', start);
   describeModels('tensorflow', start);
 } else {
   describe('backend tensorflow', () => {

@@ -21,8 +21,17 @@ interface Dawn {
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software/i;
 
+/** Once in a process: Dawn does not survive a second instance (std::system_error). */
+let found: Device | undefined;
+
 /** WebGPU through Dawn, on any GPU with a Vulkan, Metal or D3D12 driver. Throws where there is none. */
 export async function startWebgpu(): Promise<Device> {
+  found ??= await findGpu();
+  if (!(await tf.setBackend('webgpu'))) throw new Error('the GPU was found, the backend did not start on it');
+  return found;
+}
+
+async function findGpu(): Promise<Device> {
   // Optional: a variable keeps the compiler from asking for a package that may not be installed.
   const name = 'webgpu';
   const { create, globals } = (await import(name)) as Dawn;
@@ -33,7 +42,6 @@ export async function startWebgpu(): Promise<Device> {
   if (adapter === null) throw new Error('no GPU with a driver for Vulkan, Metal or D3D12 was found');
   // Registers itself, if it finds a navigator with a GPU.
   await import('@tensorflow/tfjs-backend-webgpu');
-  if (!(await tf.setBackend('webgpu'))) throw new Error('the GPU was found, the backend did not start on it');
   return describe(adapter);
 }
 
