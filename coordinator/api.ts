@@ -10,7 +10,7 @@ import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
-import { entryView, proofView, submissionView } from '#coordinator/views.ts';
+import { entryView, proofView, submissionDetail, submissionView } from '#coordinator/views.ts';
 import { blockView } from '#shared/api/block-view.ts';
 import type { LossPoint, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
@@ -47,7 +47,7 @@ export function poolApi(parts: ApiParts): PoolApi {
     submissions: async (filter) => (await submissions.list(filter)).map(view),
     submission: async (id) => {
       const record = await submissions.get(id);
-      return record && view(record);
+      return record && submissionDetail(record, live?.progress(toHex(record.id)));
     },
     blocks: async (id, { from, limit }) => {
       const start = from ?? Math.max(0, chain.height(id) - limit + 1);

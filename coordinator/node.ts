@@ -148,7 +148,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const reputations = await Reputations.open(kv, Date.now);
   const workers = new Workers(kv, {
     token: options.workerToken ?? (await workerToken(options.dataDir)),
-    isOut: (publicKey) => reputations.isOut(publicKey),
+    reputations,
   });
   reputations.onOut((publicKey) => workers.putOut(publicKey));
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));

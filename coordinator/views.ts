@@ -1,5 +1,5 @@
 import type { TransferProof } from '#coordinator/ledger/transfers.ts';
-import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
+import type { StoredVerdict, SubmissionRecord } from '#coordinator/store/submissions.ts';
 import type { EntryView, SubmissionView, TransferProofView } from '#shared/api/schemas.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
@@ -7,12 +7,49 @@ import { addressOf } from '#shared/crypto/keys.ts';
 
 const NANO = 1e6;
 
+/** With the gain on every window: what a submission's own page shows. */
+export function submissionDetail(...shown: Parameters<typeof submissionView>): SubmissionView {
+  const [{ verdict }] = shown;
+  const view = submissionView(...shown);
+  if (!view.verdict || !verdict) return view;
+  const { base = [], candidate = [] } = verdict.attestations[0] ?? {};
+  const differences = base.map((loss, i): [number, number] => [
+    verdict.windows[i] as number,
+    loss - (candidate[i] as number),
+  ]);
+  return { ...view, verdict: { ...view.verdict, differences } };
+}
+
+function verdictView(verdict: StoredVerdict): NonNullable<SubmissionView['verdict']> {
+  const gain = verdict.meanGainMicroNats / NANO;
+  const margin = verdict.marginMicroNats / NANO;
+  return {
+    passed: verdict.passed,
+    windows: verdict.windows.length,
+    loss_before_nats: verdict.meanBaseMicroNats / NANO,
+    loss_after_nats: verdict.meanCandidateMicroNats / NANO,
+    gain_nats: gain,
+    margin_nats: margin,
+    tokens: verdict.tokens,
+    evaluation_ms: verdict.evaluationMs,
+    interval_nats: [gain - margin, gain + margin],
+    stop: verdict.stop ?? null,
+    attestations: verdict.attestations.map(({ worker, backend, base }) => ({
+      worker: addressOf(worker),
+      backend,
+      windows: base.length,
+    })),
+    outvoted: (verdict.outvoted ?? []).map(addressOf),
+    trusted: verdict.trusted ?? null,
+  };
+}
+
 /** A submission as the API shows it. */
 export function submissionView(
   record: SubmissionRecord,
   progress?: { done: number; total: number },
 ): SubmissionView {
-  const { verdict, error } = record;
+  const { verdict, error, cost } = record;
   return {
     id: toHex(record.id),
     state: record.state,
@@ -24,17 +61,14 @@ export function submissionView(
     updated_at: record.history.at(-1)?.at ?? 0,
     history: record.history.map(({ state, at }) => ({ state, at })),
     ...(progress && record.state === 'evaluating' ? { progress } : {}),
-    ...(verdict
+    ...(verdict ? { verdict: verdictView(verdict) } : {}),
+    ...(cost
       ? {
-          verdict: {
-            passed: verdict.passed,
-            windows: verdict.windows.length,
-            loss_before_nats: verdict.meanBaseMicroNats / NANO,
-            loss_after_nats: verdict.meanCandidateMicroNats / NANO,
-            gain_nats: verdict.meanGainMicroNats / NANO,
-            margin_nats: verdict.marginMicroNats / NANO,
-            tokens: verdict.tokens,
-            evaluation_ms: verdict.evaluationMs,
+          cost: {
+            evaluations: cost.evaluations,
+            tokens: cost.tokens,
+            saved_by_looks: cost.savedByLooks,
+            saved_by_trust: cost.savedByTrust,
           },
         }
       : {}),

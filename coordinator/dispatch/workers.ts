@@ -1,10 +1,11 @@
 import { timingSafeEqual } from 'node:crypto';
+import type { Reputations } from '#coordinator/dispatch/reputations.ts';
 import type { LeaseRole, WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, put } from '#coordinator/store/kv.ts';
 import type { WorkerView } from '#shared/api/schemas.ts';
 import { type CborValue, encodeCbor } from '#shared/block/cbor.ts';
-import { toHex } from '#shared/crypto/bytes.ts';
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import type { FromWorker, Role } from '#shared/protocol/worker.ts';
 
@@ -25,7 +26,7 @@ const MAX_GONE = 100;
 export class Workers {
   readonly #kv: KV;
   readonly #token: string;
-  readonly #isOut: (publicKey: Uint8Array) => boolean;
+  readonly #reputations: Pick<Reputations, 'isOut' | 'of'>;
   /** Public key (hex) → session: one per key. */
   readonly #sessions = new Map<string, WorkerSession>();
   /** The last view of those that left since the start. */
@@ -34,11 +35,14 @@ export class Workers {
 
   constructor(
     kv: KV,
-    { token, isOut }: { token: string; readonly isOut: (publicKey: Uint8Array) => boolean },
+    {
+      token,
+      reputations,
+    }: { readonly token: string; readonly reputations: Pick<Reputations, 'isOut' | 'of'> },
   ) {
     this.#kv = kv;
     this.#token = token;
-    this.#isOut = isOut;
+    this.#reputations = reputations;
   }
 
   listen(listener: WorkerListener): void {
@@ -51,7 +55,7 @@ export class Workers {
     enrolment: { token?: string | undefined; name: string; at: number },
   ): Promise<void> {
     must(
-      !this.#isOut(publicKey),
+      !this.#reputations.isOut(publicKey),
       'BANNED',
       'the results of this worker were not those of the others: it gets no work for a day',
     );
@@ -126,7 +130,18 @@ export class Workers {
     return this.sessions().some((session) => session.bearer === token);
   }
 
+  #reputationOf(publicKey: Uint8Array): Pick<WorkerView, 'reputation'> {
+    const { agreements, consecutive, disagreements } = this.#reputations.of(publicKey);
+    const out = this.#reputations.isOut(publicKey);
+    if (agreements + disagreements === 0 && !out) return {};
+    return { reputation: { agreements, consecutive, disagreements, out } };
+  }
+
   views(): WorkerView[] {
-    return [...this.sessions().map((session) => session.view(true)), ...this.#gone.values()];
+    const here = this.sessions().map((session) => [toHex(session.publicKey), session.view(true)] as const);
+    return [...here, ...this.#gone].map(([id, view]) => ({
+      ...view,
+      ...this.#reputationOf(fromHex(id, 33)),
+    }));
   }
 }

@@ -108,6 +108,27 @@ export const submissionSchema = z.strictObject({
       margin_nats: z.number(),
       tokens: z.number(),
       evaluation_ms: z.number(),
+      /** Interval of the mean gain at the gate's z. */
+      interval_nats: z.tuple([z.number(), z.number()]),
+      /** Why the looks ended; null in records of earlier versions. */
+      stop: z.enum(['clear', 'hopeless', 'not-finite']).nullable(),
+      /** Workers whose results agree, with the windows each evaluated. */
+      attestations: z.array(z.strictObject({ worker: z.string(), backend: z.string(), windows: z.number() })),
+      /** Workers whose results the others did not find. */
+      outvoted: z.array(z.string()),
+      /** Agreements in a row of the trusted worker who refused alone; null where a quorum decided. */
+      trusted: z.number().nullable(),
+      /** Window and gain on it in micro-nats, in the order of evaluation; in `GET /submissions/:id` alone. */
+      differences: z.array(z.tuple([z.number(), z.number()])).optional(),
+    })
+    .optional(),
+  /** Tokens through the model for all its judgements, and those that looks and trust made unnecessary. */
+  cost: z
+    .strictObject({
+      evaluations: z.number(),
+      tokens: z.number(),
+      saved_by_looks: z.number(),
+      saved_by_trust: z.number(),
     })
     .optional(),
   /** B heights of its blocks, once committed. */
@@ -179,6 +200,16 @@ export const workerSchema = z.strictObject({
   evaluating: z.number(),
   mining: z.number(),
   last_seen_at: z.number(),
+  /** What the pool thinks of its results; left out where it has none. */
+  reputation: z
+    .strictObject({
+      agreements: z.number(),
+      consecutive: z.number(),
+      disagreements: z.number(),
+      /** It gets no work for a while. */
+      out: z.boolean(),
+    })
+    .optional(),
 });
 export type WorkerView = z.infer<typeof workerSchema>;
 

@@ -114,7 +114,7 @@ export class EvaluationPool {
     // So that submissions are all that is evaluated.
     await chain.recordLoss(chain.height('B'), { microNats: 5_000_000, at: 0 });
     const reputations = await Reputations.open(kv, Date.now);
-    const workers = new Workers(kv, { token: 'token', isOut: (key) => reputations.isOut(key) });
+    const workers = new Workers(kv, { token: 'token', reputations });
     reputations.onOut((key) => workers.putOut(key));
     const submissions = await Submissions.open(kv, Date.now);
     const parts = { kv, chain, submissions, reputations, workers };

@@ -44,6 +44,20 @@ describe('the pipeline', { skip: skipWithout('redis-server') }, () => {
     );
     assert.deepEqual(view.blocks, { first: before.head.index + 1, last: before.head.index + 3 });
     assert.equal(view.reward, ((REWARD * 6n) / 10n).toString());
+    const { address: judge } = await worker.next('welcome');
+    const { verdict, cost } = view;
+    assert.ok(verdict && cost);
+    assert.deepEqual(
+      [verdict.stop, verdict.windows, verdict.attestations, verdict.outvoted, verdict.trusted],
+      ['clear', 64, [{ worker: judge, backend: 'none', windows: 64 }], [], null],
+    );
+    assert.deepEqual(
+      verdict.differences?.map(([, gain]) => gain),
+      Array(64).fill(100_000),
+    );
+    assert.equal(new Set(verdict.differences?.map(([window]) => window)).size, 64);
+    assert.deepEqual(verdict.interval_nats, [0.1, 0.1]);
+    assert.deepEqual(cost, { evaluations: 1, tokens: 128, saved_by_looks: 2 * 64 * 16, saved_by_trust: 0 });
     assert.equal((await pool.model()).head.index, before.head.index + 3);
     const balance = async (address: string) =>
       BigInt(((await pool.get(`/balance/${address}`)).body as { balance: string }).balance);

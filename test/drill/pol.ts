@@ -1,0 +1,12 @@
+import type { Report } from '#test/bench/report.ts';
+import { candidatesDrill } from '#test/drill/pol/candidates.ts';
+import { liarsDrill } from '#test/drill/pol/liars.ts';
+
+/**
+ * Proof-of-Learning among cheats: candidates of every kind before the gate, by the thousand, and workers that lie in
+ * every way before the quorum.
+ */
+export async function drill(report: Report): Promise<void> {
+  candidatesDrill(report);
+  await liarsDrill(report);
+}
