@@ -35,7 +35,7 @@ export interface AnswerContext {
 export interface ChatEngineOptions {
   readonly maxAnswers: number;
   readonly chunkTokens: number;
-  /** Keys and values of all answers together. */
+  /** Keys and values of all answers together; a quarter of the memory budget at most. */
   readonly cacheBytes: number;
   /** How long answers by older weights may hold up the new ones; then they end where they are. */
   readonly swapPatienceMs: number;
@@ -199,8 +199,14 @@ export class ChatEngine {
   async #swap({ model: ref, bearer }: ModelWanted, signal: AbortSignal): Promise<Shown> {
     const before = this.#shown;
     const { model, meta } = await this.#slot.show(ref, { bearer, signal });
-    const { maxAnswers, chunkTokens, cacheBytes } = this.#options;
-    const maxCachedTokens = Math.floor(cacheBytes / cacheBytesPerToken(meta));
+    const {
+      maxAnswers,
+      chunkTokens,
+      cacheBytes,
+      memoryBudgetBytes = Number.POSITIVE_INFINITY,
+    } = this.#options;
+    const bytes = Math.min(cacheBytes, memoryBudgetBytes / 4);
+    const maxCachedTokens = Math.floor(bytes / cacheBytesPerToken(meta));
     const limits = { maxAnswers, chunkTokens, maxCachedTokens };
     const scheduler = new Scheduler(model satisfies BatchModel<Sequence>, limits);
     const shown = { root: ref.root, meta, scheduler };

@@ -98,6 +98,8 @@ describe('ChatEngine', () => {
   it('answers a cancellation at once, says nothing after it, and frees what it used', async () => {
     const engine = start();
     await ask(engine, { prompt: 'the', max_tokens: 1 }).done;
+    const freed = () => new Promise((resolve) => setTimeout(resolve, 50));
+    await freed();
     const tensors = tf.memory().numTensors;
     const control = new AbortController();
     let after = '';
@@ -109,7 +111,7 @@ describe('ChatEngine', () => {
     const made = await long.done;
     assert.equal(made.reason, 'cancelled');
     assert.ok(made.tokens < 1_000);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await freed();
     assert.equal(after, '');
     assert.equal(tf.memory().numTensors, tensors);
   });
