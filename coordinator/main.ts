@@ -14,6 +14,7 @@ const OTHER_COMMANDS = `
 Commands that work against a pool (see aiblock COMMAND --help):
   worker                attach this machine: evaluate, grind, chat
   miner                 train the model and submit better weights
+  train                 train a model and write it as a folder
   submit FILE           submit one tensor of better weights
   upload FILE|DIR       submit better weights: a safetensors file or a model folder
   chat [prompt]         ask the model

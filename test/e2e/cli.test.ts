@@ -4,7 +4,19 @@ import { SOFTWARE_VERSION } from '#shared/version.ts';
 import { aiblock } from '#test/helpers/child.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 
-const COMMANDS = ['up', 'init', 'coordinator', 'worker', 'miner', 'submit', 'upload', 'chat', 'verify', 'export'];
+const COMMANDS = [
+  'up',
+  'init',
+  'coordinator',
+  'worker',
+  'miner',
+  'train',
+  'submit',
+  'upload',
+  'chat',
+  'verify',
+  'export',
+];
 const NOBODY = 'http://127.0.0.1:9';
 const ESCAPE = String.fromCharCode(27);
 

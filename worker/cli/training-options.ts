@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { numberOption } from '#worker/cli/command.ts';
 
 /** Flags by which a person says how to train. */
@@ -34,11 +34,13 @@ export function addTrainingOptions(command: Command): Command {
       numberOption(0, 1e6),
     )
     .option('--seed <n>', 'order of the data', numberOption(0, 2 ** 32 - 1))
-    .option(
-      '--only <pattern>',
-      "train these tensors alone, such as 'model.layers.3.*'; may be given several times",
-      (pattern: string, before: readonly string[]) => [...before, pattern],
-      [],
+    .addOption(
+      new Option(
+        '--only <pattern>',
+        "train these tensors alone, such as 'model.layers.3.*'; may be given several times",
+      )
+        .argParser((pattern: string, before: readonly string[]) => [...before, pattern])
+        .default([], 'all of them'),
     )
     .option('--checkpoint <folder>', 'keep the state of training there, and go on from it after a restart');
 }
