@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
 /** What a backend computes on. */
 export interface Device {
   /** For people, such as `libtensorflow 2.21.0 on AMD EPYC`. */
@@ -12,4 +15,16 @@ export interface Device {
 export function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error ?? 'no reason given');
   return text.split('\n', 1)[0] ?? '';
+}
+
+/**
+ * Name and memory of NVIDIA's first GPU, by its driver's own tool: TensorFlow tells neither of the two, and WebGPU
+ * not the memory.
+ */
+export async function askNvidia(): Promise<{ name: string; memoryBytes: number | undefined }> {
+  const query = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits', '--id=0'];
+  const { stdout } = await promisify(execFile)('nvidia-smi', query).catch(() => ({ stdout: '' }));
+  const [name, mebibytes] = stdout.trim().split(/,\s*/);
+  const bytes = Number(mebibytes) * 2 ** 20;
+  return { name: name || 'a GPU', memoryBytes: Number.isFinite(bytes) ? bytes : undefined };
 }

@@ -1,12 +1,11 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import util, { promisify } from 'node:util';
+import util from 'node:util';
 import * as tf from '@tensorflow/tfjs';
 import { setTensorflowDefaults } from '#worker/env.ts';
-import { type Device, firstLine } from '#worker/model/backend/device.ts';
+import { askNvidia, type Device, firstLine } from '#worker/model/backend/device.ts';
 import { installTensorflowKernels } from '#worker/model/kernels/tensorflow.ts';
 
 /** Where `npm run setup:tensorflow` builds. */
@@ -83,13 +82,4 @@ async function describe(addon: Addon): Promise<Device> {
   const processor = { name: cpus()[0]?.model.trim() ?? 'this processor', memoryBytes: totalmem() };
   const { name, memoryBytes } = gpu ?? processor;
   return { name: `libtensorflow ${addon.TF_Version} on ${name}`, memoryBytes, software: false };
-}
-
-/** TensorFlow computes on the first GPU, and says neither its name nor its memory. */
-async function askNvidia(): Promise<{ name: string; memoryBytes: number | undefined }> {
-  const query = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits', '--id=0'];
-  const { stdout } = await promisify(execFile)('nvidia-smi', query).catch(() => ({ stdout: '' }));
-  const [name, mebibytes] = stdout.trim().split(/,\s*/);
-  const bytes = Number(mebibytes) * 2 ** 20;
-  return { name: name || 'a GPU', memoryBytes: Number.isFinite(bytes) ? bytes : undefined };
 }

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type { Device } from '#worker/model/backend/device.ts';
+import { askNvidia, type Device } from '#worker/model/backend/device.ts';
 
 /** The parts of WebGPU that are used here: the compiler's types have them for browsers only. */
 interface Adapter {
@@ -53,10 +53,10 @@ function provideNavigator(gpu: Gpu): void {
     Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'Node' }, configurable: true });
 }
 
-function describe({ info }: Adapter): Device {
+async function describe({ info }: Adapter): Promise<Device> {
   const parts = [info.description, info.device, info.architecture, info.vendor];
   const name = info.device && !/^0x/.test(info.device) ? info.device : (parts.find(Boolean) ?? 'a GPU');
   const software = info.isFallbackAdapter === true || parts.some((text) => SOFTWARE.test(text));
-  // WebGPU tells how large one buffer may be, not how much memory there is.
-  return { name: `WebGPU on ${name}`, memoryBytes: undefined, software };
+  const memoryBytes = info.vendor === 'nvidia' ? (await askNvidia()).memoryBytes : undefined;
+  return { name: `WebGPU on ${name}`, memoryBytes, software };
 }
