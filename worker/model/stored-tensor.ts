@@ -58,30 +58,44 @@ export async function readFloats({ dtype, bytes }: AnyTensor, wanted: FloatsWant
   }
   const step = PIECE_BYTES / width;
   const pieces = Math.ceil(count / step);
-  const read = async (piece: number, buffer: Uint8Array) => {
+  const begin = (piece: number) => {
     const at = piece * step;
-    const into = buffer.subarray(0, Math.min(step, count - at) * width);
-    await bytes.read(into, (start + at) * width);
-    return into;
-  };
-  const begin = (piece: number, buffer: Uint8Array) => {
-    const reading = read(piece, buffer);
+    const reading = readPiece(bytes, {
+      at: (start + at) * width,
+      length: Math.min(step, count - at) * width,
+    });
     reading.catch(() => {}); // told where it is awaited, unless one before it failed
     return reading;
   };
-  const size = Math.min(PIECE_BYTES, count * width);
-  const reads = Array.from({ length: Math.min(PIECES_AHEAD, pieces) }, (_, i) =>
-    begin(i, new Uint8Array(size)),
-  );
+  const reads = Array.from({ length: Math.min(PIECES_AHEAD, pieces) }, (_, piece) => begin(piece));
   for (let piece = 0; piece < pieces; piece++) {
-    const slot = piece % reads.length;
-    const got = (await reads[slot]) as Uint8Array;
-    const values = got.length / width;
-    toFloats(dtype, got, room(piece * step, values));
-    if (piece + reads.length < pieces) {
-      reads[slot] = begin(piece + reads.length, new Uint8Array(got.buffer, 0, size));
-    }
+    const got = (await reads.shift()) as Uint8Array;
+    if (piece + PIECES_AHEAD < pieces) reads.push(begin(piece + PIECES_AHEAD));
+    toFloats(dtype, got, room(piece * step, got.length / width));
+    giveBack(got);
   }
+}
+
+async function readPiece(
+  file: BytesFile,
+  { at, length }: { at: number; length: number },
+): Promise<Uint8Array> {
+  const into = (spare.pop() ?? new Uint8Array(PIECE_BYTES)).subarray(0, length);
+  try {
+    await file.read(into, at);
+    return into;
+  } catch (error) {
+    giveBack(into);
+    throw error;
+  }
+}
+
+/** Buffers to read into: fresh memory for each piece takes as long as reading it (measured). */
+const spare: Uint8Array[] = [];
+const MOST_SPARE = 64;
+
+function giveBack({ buffer }: Uint8Array): void {
+  if (spare.length < MOST_SPARE) spare.push(new Uint8Array(buffer));
 }
 
 /** Little-endian bytes → f32, into `out`. */
