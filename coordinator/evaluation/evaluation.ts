@@ -1,17 +1,16 @@
-import { randomInt } from 'node:crypto';
-import type { HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
+import type { JobQueue } from '#coordinator/dispatch/job-queue.ts';
 import type { Reputations } from '#coordinator/dispatch/reputations.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { WorkerListener, Workers } from '#coordinator/dispatch/workers.ts';
 import { checkResult, type EvaluatedMessage } from '#coordinator/evaluation/check-result.ts';
-import { Committee } from '#coordinator/evaluation/committee.ts';
-import { describeJob, type JobParts } from '#coordinator/evaluation/describe-job.ts';
+import type { Committee } from '#coordinator/evaluation/committee.ts';
+import type { JobParts } from '#coordinator/evaluation/describe-job.ts';
+import { Seating } from '#coordinator/evaluation/seating.ts';
 import { Seats, type Taken } from '#coordinator/evaluation/seats.ts';
 import { type EvaluationEvents, Settlement } from '#coordinator/evaluation/settlement.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import { isRechecked } from '#shared/pol/reputation.ts';
 import type { FromWorker } from '#shared/protocol/worker.ts';
 
 export interface EvaluationOptions {
@@ -34,8 +33,6 @@ export const EVALUATION_DEFAULTS: EvaluationOptions = {
 
 /** How often the store's queued submissions are compared with the queue. */
 const SWEEP_MS = 5_000;
-/** Jobs held at once: some may wait for a worker that may judge them. */
-const MOST_COMMITTEES = 64;
 
 export interface EvaluationParts extends JobParts {
   readonly queue: JobQueue;
@@ -55,6 +52,7 @@ export class EvaluationStage implements WorkerListener {
   readonly #events: EvaluationEvents;
   readonly #committees = new Set<Committee>();
   readonly #seats: Seats;
+  readonly #seating: Seating;
   readonly #settlement: Settlement;
   readonly #running = new Set<Promise<void>>();
   #pumping: Promise<void> | undefined;
@@ -68,6 +66,7 @@ export class EvaluationStage implements WorkerListener {
     this.#parts = parts;
     this.#events = events;
     this.#seats = new Seats({ leaseMs: options.leaseMs, now: parts.now });
+    this.#seating = new Seating(this.#committees, { ...parts, seats: this.#seats });
     this.#settlement = new Settlement(options, { ...parts, seats: this.#seats }, events);
   }
 
@@ -208,92 +207,11 @@ export class EvaluationStage implements WorkerListener {
       try {
         for (const committee of this.#committees)
           if (!committee.busy && this.#settlement.isStale(committee)) this.#settle(committee);
-        while (await this.#handOutOne());
+        while (!this.#closed && (await this.#seating.handOutOne()));
       } catch (error) {
         this.#events.onFault('an evaluation could not be handed out', error);
       }
     }
-  }
-
-  async #handOutOne(): Promise<boolean> {
-    const ready = this.#readySessions();
-    if (this.#closed || ready.length === 0) return false;
-    for (const committee of this.#committees) {
-      const session = committee.open > 0 ? this.#choose(committee, ready) : undefined;
-      if (!session) continue;
-      await this.#grant(committee, session);
-      return true;
-    }
-    return this.#committees.size < MOST_COMMITTEES && this.#convene();
-  }
-
-  /** Takes the next job off the queue, for whoever may sit on it. */
-  async #convene(): Promise<boolean> {
-    const held = await this.#parts.queue.take();
-    if (!held) return false;
-    const running = this.#committeeOf(held);
-    if (running) {
-      // Its lock ran out, or Redis forgot it: the work goes on under the new lock.
-      running.held = held;
-      return true;
-    }
-    const job = await describeJob(this.#parts, held.data);
-    if (!job) await held.complete();
-    else if (this.#closed) await held.giveBack();
-    else this.#committees.add(new Committee(job, held));
-    return true;
-  }
-
-  #committeeOf({ data }: HeldJob): Committee | undefined {
-    return [...this.#committees].find(
-      ({ held }) => held?.data.kind === data.kind && held.data.id === data.id,
-    );
-  }
-
-  /** Workers that asked for a lease, those that have least to do first; by lot, so that nobody picks his jobs. */
-  #readySessions(): WorkerSession[] {
-    const ready = this.#parts.workers.sessions().filter((session) => session.ready.evaluate > 0);
-    const lots = new Map(ready.map((session) => [session, randomInt(2 ** 32)]));
-    const lot = (session: WorkerSession) => lots.get(session) as number;
-    return ready.sort((a, b) => a.holds.evaluate - b.holds.evaluate || lot(a) - lot(b));
-  }
-
-  /** One that has failed this job gets it again only where nobody else is there. */
-  #choose(committee: Committee, ready: readonly WorkerSession[]): WorkerSession | undefined {
-    const fits = ready.filter((session) => committee.admits(session));
-    const isFresh = ({ address }: WorkerSession) => !committee.failed.has(address);
-    const fresh = fits.find(isFresh);
-    if (fresh || committee.known) return fresh;
-    const others = this.#parts.workers.withRole('evaluate').some((s) => committee.admits(s) && isFresh(s));
-    return others ? undefined : fits[0];
-  }
-
-  /** The seat stands before anything is awaited: a worker that is lost meanwhile leaves it. */
-  async #grant(committee: Committee, session: WorkerSession): Promise<void> {
-    const { record } = committee.job;
-    this.#trust(committee, session);
-    const seat = this.#seats.take(committee, session);
-    if (record && !committee.known) await this.#markEvaluating(record);
-    if (this.#seats.has(seat)) this.#seats.tell(committee, seat);
-  }
-
-  async #markEvaluating({ id }: SubmissionRecord): Promise<void> {
-    const { submissions } = this.#parts;
-    if ((await submissions.get(id))?.state === 'queued') await submissions.move(id, 'evaluating');
-  }
-
-  /** PROTOCOL §8, adaptive replication: a trusted worker that comes first is asked alone, but for re-checks. */
-  #trust(committee: Committee, { publicKey: worker }: WorkerSession): void {
-    const { chain, reputations } = this.#parts;
-    const { record, quorum, target } = committee.job;
-    const after = chain.meta.manifest.quorum.trusted_after;
-    const { consecutive } = reputations.of(worker);
-    const isFirst = committee.seats.size === 0 && committee.heard.length === 0;
-    if (!record || !isFirst || committee.known) return;
-    const trusted = after !== undefined && quorum.needed > 1 && consecutive >= after;
-    const alone = trusted && !isRechecked(chain.networkId, { ...target, worker }, consecutive);
-    committee.trusted = alone ? consecutive : undefined;
-    committee.wanted = alone ? 1 : quorum.needed;
   }
 
   #tick(): void {

@@ -9,7 +9,7 @@ export interface Taken {
   readonly committee: Committee;
 }
 
-/** Who sits where: the leases of all committees, and the messages that open, turn and end them. */
+/** The leases of all committees, and the messages that open, turn and end them. */
 export class Seats {
   readonly #taken = new Map<string, Taken>();
   readonly #options: { readonly leaseMs: number; readonly now: () => number };

@@ -95,7 +95,7 @@ describe('workers that fail or lie', { skip: skipWithout('redis-server') }, () =
     assert.deepEqual(codes, ['ATTESTATION', 'ATTESTATION', 'ATTESTATION']);
     const back = await pool.attach({ key });
     assert.equal(await back.refusal(), 'BANNED');
-    assert.equal((await pool.submission(id)).state, 'queued');
+    await pool.reaches(id, 'queued');
     await attach();
     assert.equal((await pool.reaches(id, 'paid', 'rejected')).state, 'paid');
   });
