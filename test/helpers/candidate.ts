@@ -46,7 +46,7 @@ export async function train(head: Head, steps: number): Promise<Weights> {
   const trainer = new Trainer(config, head.tensors, { warmupSteps: 5 });
   try {
     for (let i = 0; i < steps; i++) await trainer.step(source.next().value);
-    return trainer.weights();
+    return await trainer.weights();
   } finally {
     trainer.dispose();
   }
