@@ -1,5 +1,6 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { type GateVerdict, gate, type MicroNats, quantiseLoss } from '#shared/pol/gate.ts';
+import { gateRule } from '#shared/pol/rule.ts';
 import { readValidationSet } from '#shared/pol/validation-set.ts';
 import { seededUniform, shuffled } from '#shared/weights/random.ts';
 import { windowLosses } from '#worker/evaluate/window-losses.ts';
@@ -34,8 +35,8 @@ export class Judge {
     this.#base ??= this.#losses(this.head.tensors, signal);
     const base = await this.#base;
     const losses = await this.#losses(candidate, signal);
-    const { delta_micro_nats: deltaMicroNats, z_milli } = this.head.meta.manifest.gate;
-    return gate(base, losses, { deltaMicroNats, zMilli: z_milli + EXTRA_Z_MILLI });
+    const rule = gateRule(this.head.meta.manifest, this.head.view.head.index);
+    return gate(base, losses, { ...rule, zMilli: rule.zMilli + EXTRA_Z_MILLI });
   }
 
   async #losses(tensors: ReadonlyMap<string, Float32Array>, signal: AbortSignal): Promise<MicroNats[]> {
