@@ -3,6 +3,7 @@
 // libtensorflow of a TensorFlow wheel. Needs a C++ compiler; changes nothing outside `.tensorflow`.
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { installPackages } from '../../coordinator/deploy/packages.mjs';
 import { reportAndExit } from '../../coordinator/deploy/setup.mjs';
 import { findProgram, ROOT, run, SetupError, step } from '../../coordinator/deploy/step.mjs';
 import { fetchPackage, fetchWheel } from './fetch-pinned.mjs';
@@ -60,6 +61,7 @@ async function setupTensorflow({ cuda }) {
   await rm(BUILD, { recursive: true, force: true });
   await rename(PARTIAL, BUILD);
   await rm(DOWNLOADS, { recursive: true, force: true });
+  await step('self-test of the backend', selfTest);
 }
 
 async function wheelsFor(kind) {
@@ -121,6 +123,17 @@ async function tryAddon() {
   const code = `const b = require(${addon}); console.log('libtensorflow', b.TF_Version, b.isUsingGpuDevice() ? 'on a GPU' : 'on the CPU')`;
   const output = await run(process.execPath, ['-e', code], { env: { TF_CPP_MIN_LOG_LEVEL: '3' } });
   return output.trim().split('\n').at(-1);
+}
+
+/** As a worker tests it when it starts, with the packages that the worker needs anyway. */
+async function selfTest() {
+  await installPackages();
+  const code = `
+    import { silentLog } from '#worker/log.ts';
+    import { chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
+    const { signal } = new AbortController();
+    console.log(describeBackend(await chooseBackend('tensorflow', { log: silentLog, signal })));`;
+  return (await run(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code])).trim();
 }
 
 const args = process.argv.slice(2);
