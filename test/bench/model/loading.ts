@@ -8,8 +8,8 @@ import { Model } from '#worker/model/model.ts';
 
 const CHILD = new URL('./children/memory.ts', import.meta.url);
 const MIB = 2 ** 20;
-const ROUNDS = 3;
-const TOKENS_A_ROUND = 5;
+const ROUNDS = 4;
+const TOKENS_A_ROUND = 6;
 
 /** Memory while weights are loaded and over many evaluations; decoding with a part of the weights in memory. */
 export async function rows(bench: Bench): Promise<void> {
@@ -66,14 +66,16 @@ async function streamingRow({ row }: Bench, dir: string): Promise<void> {
   });
 }
 
+/** Of the fastest token: other load of the machine falls on both alike. */
 async function tokensPerSecond(model: Model): Promise<number> {
   const sequence = model.newSequence();
   await model.next([{ sequence, ids: [1, 2, 3, 4] }]);
-  const took = await seconds(async () => {
-    for (let id = 0; id < TOKENS_A_ROUND; id++) await model.next([{ sequence, ids: [id] }]);
-  });
+  let best = 0;
+  for (let id = 0; id < TOKENS_A_ROUND; id++) {
+    best = Math.max(best, 1 / (await seconds(() => model.next([{ sequence, ids: [id] }]))));
+  }
   model.disposeSequence(sequence);
-  return TOKENS_A_ROUND / took;
+  return best;
 }
 
 async function measure(what: string[]): Promise<unknown> {
