@@ -48,6 +48,7 @@ export const HTTP_DEFAULTS = {
   maxUploadsPerAddress: 16,
   writesAtOnce: 600,
   writesPerSecond: 20,
+  maxJsonMs: 15_000,
 } as const;
 
 const MAX_JSON_BYTES = 100_000;

@@ -6,10 +6,10 @@ export interface WriteLimits {
   /** Requests that change something, from one address: so many at once, and so many a second from then on. */
   readonly writesAtOnce: number;
   readonly writesPerSecond: number;
+  /** A body of JSON is in a packet or two: whoever takes longer holds a connection. Uploads have a limit of their own. */
+  readonly maxJsonMs: number;
 }
 
-/** A body of JSON is in a packet or two: whoever takes longer holds a connection. Uploads have a limit of their own. */
-const MAX_JSON_MS = 15_000;
 /** Addresses that were quiet long enough are forgotten when there are so many. */
 const MAX_KNOWN = 20_000;
 
@@ -19,7 +19,7 @@ interface Bucket {
 }
 
 /** Limits writing requests per address: TOO_MANY_REQUESTS with the time to wait. Bodies of JSON have a deadline. */
-export function limitWrites({ writesAtOnce, writesPerSecond }: WriteLimits): RequestHandler {
+export function limitWrites({ writesAtOnce, writesPerSecond, maxJsonMs }: WriteLimits): RequestHandler {
   const buckets = new Map<string, Bucket>();
   return (request, response, next) => {
     if (request.method === 'GET' || request.method === 'HEAD') return next();
@@ -33,7 +33,7 @@ export function limitWrites({ writesAtOnce, writesPerSecond }: WriteLimits): Req
     });
     buckets.set(key, { tokens: tokens - 1, atMs: nowMs });
     if (buckets.size > MAX_KNOWN) forgetQuiet(buckets, nowMs - (writesAtOnce / writesPerSecond) * 1000);
-    if (request.is('application/json')) endLate(request, response, next);
+    if (request.is('application/json')) endLate({ request, response, next, maxJsonMs });
     next();
   };
 }
@@ -53,12 +53,21 @@ function forgetQuiet(buckets: Map<string, Bucket>, beforeMs: number): void {
   for (const [key, { atMs }] of buckets) if (atMs < beforeMs) buckets.delete(key);
 }
 
-function endLate(request: Request, response: Response, next: (error: unknown) => void): void {
+function endLate(late: {
+  request: Request;
+  response: Response;
+  next: (error: unknown) => void;
+  maxJsonMs: number;
+}): void {
+  const { request, response, next, maxJsonMs } = late;
   const timer = setTimeout(() => {
+    // The body's parser is not to tell of the end that comes now: the request has its answer.
+    for (const event of ['data', 'end', 'error', 'aborted', 'close']) request.removeAllListeners(event);
+    request.on('error', () => undefined);
     if (response.headersSent) return void request.destroy();
     response.set('connection', 'close').once('finish', () => request.destroy());
-    next(new PoolError('TIMEOUT', `expected the body within ${MAX_JSON_MS / 1000} s`));
-  }, MAX_JSON_MS);
+    next(new PoolError('TIMEOUT', `expected the body within ${maxJsonMs / 1000} s`));
+  }, maxJsonMs);
   for (const event of ['end', 'close']) request.once(event, () => clearTimeout(timer));
 }
 

@@ -39,7 +39,9 @@ export const INTAKE_DEFAULTS: IntakeOptions = {
   maxParts: 256,
   maxPartsPerMiner: 4,
   maxPartsPerAddress: 8,
+  maxBytes: 256 * 1024 ** 3,
   maxBytesPerMiner: 64 * 1024 ** 3,
+  maxBytesPerAddress: 64 * 1024 ** 3,
   partsExpireMs: 24 * 3_600_000,
 };
 
@@ -115,8 +117,13 @@ export class Intake {
   async start(): Promise<void> {
     for (const folder of await this.#parts.spool.parts()) {
       const session = await UploadSession.open(folder, this.#thread).catch(() => undefined);
-      if (session && !(await this.#parts.submissions.get(session.content.id))) this.#remember(session, '');
-      else await rm(folder, { recursive: true, force: true });
+      if (!session || (await this.#parts.submissions.get(session.content.id))) {
+        await rm(folder, { recursive: true, force: true });
+        continue;
+      }
+      const { id, miner } = session.content;
+      this.#sessions.set(toHex(id), session);
+      this.#room.hold({ id, miner, bytes: session.reception.totalBytes, address: '' });
     }
     await this.#sweep();
   }
@@ -153,7 +160,10 @@ export class Intake {
       const known = await this.#parts.submissions.get(id);
       if (known) return { record: known, isNew: false };
       const content = await this.#admit(signed);
-      const free = this.#room.take({ id, miner: manifest.miner, bytes: header.dataBytes });
+      const free = this.#room.take({
+        ...{ id, miner: manifest.miner },
+        ...{ bytes: header.dataBytes, address: upload.address },
+      });
       this.#whole.add(content);
       try {
         return { record: await this.#receiveWhole(reader, content), isNew: true };
@@ -198,14 +208,18 @@ export class Intake {
       if (state) return { state, isNew: false };
       const content = await this.#admit(signed);
       await this.#makeRoom();
-      this.#room.checkParts({ id, miner: manifest.miner, bytes: header.dataBytes }, upload.address);
-      const folder = await this.#parts.spool.beginParts(id);
-      const session = await UploadSession.create(content, folder, this.#thread).catch((error: unknown) => {
+      const { address } = upload;
+      this.#room.takeParts({ id, miner: manifest.miner, bytes: header.dataBytes, address });
+      try {
+        const folder = await this.#parts.spool.beginParts(id);
+        const session = await UploadSession.create(content, folder, this.#thread);
+        session.lastMs = this.#parts.now();
+        this.#sessions.set(key, session);
+        return { state: this.#stateOf(session), isNew: true };
+      } catch (error) {
+        this.#room.release(id);
         throw ofStore(error);
-      });
-      session.lastMs = this.#parts.now();
-      this.#remember(session, upload.address);
-      return { state: this.#stateOf(session), isNew: true };
+      }
     });
   }
 
@@ -321,12 +335,6 @@ export class Intake {
     const { content, received, reception, lastMs } = session;
     const expiresAt = lastMs + this.#options.partsExpireMs;
     return { id: content.id, bytes: reception.totalBytes, received, expiresAt };
-  }
-
-  #remember(session: UploadSession, address: string): void {
-    const { id, miner } = session.content;
-    this.#sessions.set(toHex(id), session);
-    this.#room.hold({ id, miner, bytes: session.reception.totalBytes }, address);
   }
 
   #drop(session: UploadSession): void {

@@ -10,14 +10,19 @@ export interface IntakeLimits {
   readonly maxParts: number;
   readonly maxPartsPerMiner: number;
   readonly maxPartsPerAddress: number;
-  /** Bytes of one key that wait or are under way, as their headers say. */
+  /** Bytes that wait or are under way, as their headers say: of everybody and of one key. */
+  readonly maxBytes: number;
   readonly maxBytesPerMiner: number;
+  /** Bytes under way from one address. */
+  readonly maxBytesPerAddress: number;
 }
 
 interface Held {
   readonly id: Uint8Array;
   readonly miner: Uint8Array;
   readonly bytes: number;
+  /** Where it comes from; empty where another process received it. */
+  readonly address: string;
 }
 
 /** What one who has too much under way waits for: verdicts take so long. */
@@ -30,7 +35,7 @@ export class Room {
   /** In one piece, under way now. */
   readonly #running = new Set<Held>();
   /** By parts, under way or interrupted. */
-  readonly #parts = new Map<string, Held & { address: string }>();
+  readonly #parts = new Map<string, Held>();
 
   constructor(limits: IntakeLimits, submissions: Pick<Submissions, 'pending'>) {
     this.#limits = limits;
@@ -45,8 +50,8 @@ export class Room {
     return () => void this.#running.delete(held);
   }
 
-  /** Before an upload by parts begins; the same codes. */
-  checkParts(held: Held, address: string): void {
+  /** Takes a place for an upload by parts until it is released; the same codes. */
+  takeParts(held: Held): void {
     this.#checkPending(held);
     this.#checkBytes(held);
     const all = [...this.#parts.values()];
@@ -60,14 +65,16 @@ export class Room {
     must(all.length < this.#limits.maxParts, 'QUEUE_FULL', 'too many uploads are under way; try again later');
     limit(all.filter(by(held.miner)).length, this.#limits.maxPartsPerMiner, 'this key');
     limit(
-      all.filter((one) => one.address === address).length,
+      all.filter((one) => one.address === held.address).length,
       this.#limits.maxPartsPerAddress,
       'this address',
     );
+    this.hold(held);
   }
 
-  hold(held: Held, address: string): void {
-    this.#parts.set(toHex(held.id), { ...held, address });
+  /** For one that had its place before. */
+  hold(held: Held): void {
+    this.#parts.set(toHex(held.id), held);
   }
 
   release(id: Uint8Array): void {
@@ -90,18 +97,24 @@ export class Room {
     );
   }
 
-  #checkBytes({ miner, bytes }: Held): void {
-    const pending = this.#submissions
-      .pending()
-      .map(({ miner: whose, tensors }) => ({ miner: whose, bytes: sum(tensors) }));
-    const own = sum([...pending, ...this.#running, ...this.#parts.values()].filter(by(miner)));
-    const most = this.#limits.maxBytesPerMiner;
-    must(
-      own + bytes <= most,
-      'TOO_MANY_REQUESTS',
-      `this key has ${own} bytes waiting or under way; with ${bytes} more it would be over ${most}`,
-      { retry_after_seconds: RETRY_AFTER_SECONDS },
-    );
+  #checkBytes({ miner, bytes, address }: Held): void {
+    const underWay = [...this.#running, ...this.#parts.values()];
+    const pending = this.#submissions.pending().map((record) => ({
+      miner: record.miner,
+      bytes: sum(record.tensors),
+    }));
+    const all = [...pending, ...underWay];
+    const { maxBytes, maxBytesPerMiner, maxBytesPerAddress } = this.#limits;
+    must(sum(all) + bytes <= maxBytes, 'QUEUE_FULL', 'too many bytes are waiting; try again later');
+    const limit = (own: number, most: number, whose: string) =>
+      must(
+        own + bytes <= most,
+        'TOO_MANY_REQUESTS',
+        () => `${whose} has ${own} bytes waiting or under way; with ${bytes} more it would be over ${most}`,
+        { retry_after_seconds: RETRY_AFTER_SECONDS },
+      );
+    limit(sum(all.filter(by(miner))), maxBytesPerMiner, 'this key');
+    limit(sum(underWay.filter((one) => one.address === address)), maxBytesPerAddress, 'this address');
   }
 }
 

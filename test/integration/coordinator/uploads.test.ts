@@ -276,15 +276,23 @@ describe('claims', { skip: skipWithout('redis-server') }, () => {
 describe('uploads of bad manners', { skip: skipWithout('redis-server') }, () => {
   let pool: TestCoordinator;
   before(async () => {
-    pool = await TestCoordinator.start({ http: { ...HTTP_DEFAULTS, graceMs: 300, maxIdleMs: 600 } });
+    pool = await TestCoordinator.start({
+      http: { ...HTTP_DEFAULTS, graceMs: 300, maxIdleMs: 600, maxJsonMs: 300, maxUploadsPerAddress: 2 },
+    });
   });
   after(() => pool.destroy());
 
   /** Sends the start of a body and then a byte now and then. */
-  const trickle = async (method: string, path: string, start: Uint8Array, total: number) => {
+  const trickle = async (
+    method: string,
+    path: string,
+    { start, total, headers = {} }: { start: Uint8Array; total: number; headers?: Record<string, string> },
+  ) => {
     const { hostname, port } = new URL(pool.url);
-    const headers = { 'content-length': total };
-    const slow = request({ ...{ hostname, port, path, method }, headers });
+    const slow = request({
+      ...{ hostname, port, path, method },
+      headers: { ...headers, 'content-length': total },
+    });
     slow.on('error', () => undefined);
     slow.write(start);
     const timer = setInterval(() => slow.write(new Uint8Array(1)), 100);
@@ -296,18 +304,56 @@ describe('uploads of bad manners', { skip: skipWithout('redis-server') }, () => 
     return errorBodySchema.parse(JSON.parse(text)).error.code;
   };
 
+  it('TIMEOUT: JSON that does not end; BAD_REQUEST: JSON that is no claim', async () => {
+    const start = Buffer.from('{"claim":"');
+    const json = { 'content-type': 'application/json' };
+    assert.equal(await trickle('POST', '/claims', { start, total: 1_000, headers: json }), 'TIMEOUT');
+    const long = JSON.stringify({ claim: '0'.repeat(2_000) });
+    for (const [body, code, headers] of [
+      ['"bare"', 'BAD_REQUEST', json],
+      ['['.repeat(1_000), 'BAD_REQUEST', json],
+      [`{"claim":"${'0'.repeat(64)}","__proto__":{}}`, 'BAD_REQUEST', json],
+      [`{"claim":"${'A'.repeat(64)}"}`, 'BAD_REQUEST', json],
+      [long, 'TOO_LARGE', json],
+      ['{}', 'UNSUPPORTED_MEDIA_TYPE', {}],
+    ] as const) {
+      const response = await fetch(new URL('/claims', pool.url), { method: 'POST', headers, body });
+      assert.equal(errorBodySchema.parse(await response.json()).error.code, code, body.slice(0, 40));
+    }
+  });
+
+  it('TOO_MANY_REQUESTS: more bodies at once than one address may send', async () => {
+    const file = fileOf(await pool.model(), { key: newKeyPair(), tensors: { [LARGE_TENSOR]: 0.75 } });
+    const { hostname, port } = new URL(pool.url);
+    const hanging = [1, 2].map(() => {
+      const headers = { 'content-length': file.bytes.length };
+      const slow = request({ ...{ hostname, port, path: '/mine', method: 'POST' }, headers });
+      slow.on('error', () => undefined).write(file.bytes.slice(0, 4));
+      return slow;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal((await post(pool.url, file)).code, 'TOO_MANY_REQUESTS');
+    for (const slow of hanging) slow.destroy();
+    await until('there is room again', async () => (await post(pool.url, file)).status < 300);
+  });
+
   it('TIMEOUT: a body that trickles; of one in one piece nothing stays, of a part its bytes', async () => {
     const file = fileOf(await pool.model(), { key: newKeyPair(), tensors: { [LARGE_TENSOR]: 0.5 } });
     const { length } = file.header;
     const start = file.bytes.slice(0, length + 500);
-    assert.equal(await trickle('POST', '/upload_parameters', start, file.bytes.length), 'TIMEOUT');
-    assert.equal(await trickle('POST', '/mine', start.slice(0, 5), file.bytes.length), 'TIMEOUT');
-    await until('the spool is empty', async () => (await readdir(join(pool.dataDir, 'spool'))).length === 0);
+    assert.equal(await trickle('POST', '/upload_parameters', { start, total: file.bytes.length }), 'TIMEOUT');
+    assert.equal(
+      await trickle('POST', '/mine', { start: start.slice(0, 5), total: file.bytes.length }),
+      'TIMEOUT',
+    );
+    await until('nothing of them is left', async () =>
+      (await readdir(join(pool.dataDir, 'spool'))).every((name) => /^[0-9a-f]{64}$/.test(name)),
+    );
     const body = file.header as Uint8Array<ArrayBuffer>;
     assert.equal((await fetch(new URL('/uploads', pool.url), { method: 'POST', body })).status, 201);
     const part = start.slice(length);
     const path = `/uploads/${file.id}/parts/0`;
-    assert.equal(await trickle('PUT', path, part, file.bytes.length - length), 'TIMEOUT');
+    assert.equal(await trickle('PUT', path, { start: part, total: file.bytes.length - length }), 'TIMEOUT');
     const view = uploadSchema.parse((await pool.get(`/uploads/${file.id}`)).body);
     assert.ok(view.received >= 500 && view.received < 600, `${view.received} bytes`);
   });
