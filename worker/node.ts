@@ -34,6 +34,8 @@ export interface WorkerOptions {
   readonly threads: number;
   readonly backend: WantedBackend;
   readonly name: string;
+  /** Address that it works for; its own where it is left out. */
+  readonly owner?: string | undefined;
   readonly software: string;
   /** Weights in the memory of each computing process at most; a larger model is computed layer by layer. */
   readonly memoryBudgetBytes?: number | undefined;
@@ -182,8 +184,9 @@ function processBytes({ machine }: WorkerDependencies): number {
   return Math.max(LEAST_PROCESS_BYTES, machine.memoryBytes / 2);
 }
 
-function describe({ name, software, roles, threads }: WorkerOptions, { backend }: Parts) {
-  return { name, software, roles, backend, threads: roles.includes('mine') ? threads : 0 };
+function describe({ name, owner, software, roles, threads }: WorkerOptions, { backend }: Parts) {
+  const own = owner === undefined ? {} : { owner };
+  return { name, ...own, software, roles, backend, threads: roles.includes('mine') ? threads : 0 };
 }
 
 function loadOf({ mine, evaluate, hosts }: Parts, deps: WorkerDependencies) {

@@ -20,6 +20,8 @@ export interface PoolAuditOptions {
   readonly payloads: boolean;
   /** Sealed submissions whose losses are computed anew. */
   readonly losses: number;
+  /** Only those whose seal stands at one of these B heights, both ends included. */
+  readonly lossRange?: { readonly first: number; readonly last: number } | undefined;
 }
 
 export interface PoolAuditDependencies {
@@ -192,10 +194,14 @@ class PoolAudit {
   }
 
   #someLosses(most: number): Promise<void> {
-    const judged = this.#seals.filter(({ seal }) => seal.certificate !== null);
+    const { first, last } = this.#options.lossRange ?? { first: 0, last: Number.POSITIVE_INFINITY };
+    const judged = this.#seals.filter(({ seal, after }) => {
+      const { index } = after.position;
+      return seal.certificate !== null && index >= first && index <= last;
+    });
     const chosen = sampleOf(judged, most, this.#deps.random);
     return this.#step('losses', chosen.length, async (done) => {
-      if (chosen.length === 0) return { count: 0, note: 'no submission was judged yet' };
+      if (chosen.length === 0) return { count: 0, note: 'no submission was judged there' };
       const evaluator = await this.#deps.evaluator();
       const { signal } = this.#deps;
       for (const sealed of chosen) {

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseByteSize } from '#shared/byte-size.ts';
+import { parseAddress } from '#shared/crypto/keys.ts';
 import type { Environment } from '#shared/env.ts';
 
 /** What a command is given besides its options: nothing of it is global, so that commands can be tested. */
@@ -39,6 +40,23 @@ export function numberOption(least: number, most: number, kind: 'whole' | 'any' 
     }
     return value;
   };
+}
+
+/** Parser of an option such as `60-300`: two heights, both included. */
+export function rangeOption(text: string): { first: number; last: number } {
+  const [, first, last] = /^([0-9]{1,15})-([0-9]{1,15})$/.exec(text) ?? [];
+  const range = { first: Number(first), last: Number(last) };
+  if (!(range.first <= range.last)) throw new InvalidArgumentError('expected two heights such as 60-300.');
+  return range;
+}
+
+/** Parser of an address option: with its checksum, or all lower case. */
+export function addressOption(text: string): string {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
 }
 
 /** Parser of an option such as `2GiB`. */

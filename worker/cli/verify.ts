@@ -3,7 +3,7 @@ import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import type { BlockReport } from '#worker/audit/block-audit.ts';
 import type { PoolAuditDependencies, PoolReport } from '#worker/audit/pool-audit.ts';
-import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
+import { type CommandEnvironment, examples, numberOption, rangeOption } from '#worker/cli/command.ts';
 
 interface VerifyFlags {
   readonly coordinator?: string;
@@ -14,6 +14,7 @@ interface VerifyFlags {
   /** True by `--loss`, false by `--no-loss`. */
   readonly loss?: boolean;
   readonly sample?: number;
+  readonly lossRange?: { first: number; last: number };
   readonly json: boolean;
 }
 
@@ -42,6 +43,11 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--loss', 'evaluate the losses of every submission again: slow')
     .option('--no-loss', 'do not evaluate the losses of the block')
     .option('--sample <n>', 'evaluate the losses of so many submissions again', numberOption(1, 1e9))
+    .option(
+      '--loss-range <first-last>',
+      'evaluate the losses of those sealed at these heights again',
+      rangeOption,
+    )
     .addOption(
       new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     )
@@ -51,6 +57,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
       examples(
         'aiblock verify                          the whole pool',
         'aiblock verify --sample 3               and the losses of three submissions',
+        'aiblock verify --loss-range 60-300      and of all that were sealed at B60 to B300',
         'aiblock verify B 60                     one block, with its losses',
         'aiblock verify A 0 --json               the rules, for a program to read',
         'aiblock verify --coordinator https://pool.example --no-payloads',
@@ -130,8 +137,10 @@ async function audit(wanted: Wanted, flags: VerifyFlags, run: Run): Promise<void
     out(json ? `${JSON.stringify(asJson.blockReportJson(one))}\n` : text.blockReportText(one));
     report = one;
   } else {
-    const losses = flags.loss === true ? Number.MAX_SAFE_INTEGER : (flags.sample ?? 0);
-    const whole = await auditPool({ chain, payloads, losses }, run.dependencies);
+    const { lossRange, sample } = flags;
+    const every = flags.loss === true || (lossRange !== undefined && sample === undefined);
+    const losses = every ? Number.MAX_SAFE_INTEGER : (sample ?? 0);
+    const whole = await auditPool({ chain, payloads, losses, lossRange }, run.dependencies);
     out(json ? `${JSON.stringify(asJson.poolReportJson(whole))}\n` : text.poolReportText(whole));
     report = whole;
   }

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
 import {
+  addressOption,
   byteSizeOption,
   type CommandEnvironment,
   examples,
@@ -24,6 +25,7 @@ interface WorkerFlags {
   readonly backend: WantedBackend;
   readonly memoryBudget?: number;
   readonly name: string;
+  readonly owner?: string;
   readonly json: boolean;
 }
 
@@ -53,6 +55,11 @@ export function register(program: Command, environment: CommandEnvironment): voi
         .default(settings.memoryBudgetBytes),
     )
     .option('--name <name>', 'name that the pool shows', hostname().slice(0, MAX_NAME_CHARS))
+    .option(
+      '--owner <address>',
+      'address you mine with: none of your workers is asked to judge your own submissions, nor two of them the same one',
+      addressOption,
+    )
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
       'after',

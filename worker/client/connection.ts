@@ -32,6 +32,8 @@ const SAME_KEY = 4409;
 /** What the worker says of itself when it connects. */
 export interface WorkerDescription {
   readonly name: string;
+  /** Address that the worker works for; its own where it is left out. */
+  readonly owner?: string;
   readonly software: string;
   readonly roles: readonly Role[];
   readonly backend: string;

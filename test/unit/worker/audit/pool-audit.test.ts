@@ -391,6 +391,21 @@ describe('auditPool with losses', () => {
     const { attestedMicroNats } = report.losses[0] as (typeof report.losses)[number];
     const verdict = CHAIN.submissions[0]?.verdict;
     assert.ok(Math.abs(attestedMicroNats.before - (verdict?.meanBaseMicroNats ?? 0)) <= 1);
+    const [first, second] = (await audit(vectorPool(), { losses: 5 }, within)).losses.map(
+      ({ height }) => height,
+    );
+    assert.ok(first !== undefined && second !== undefined && first < second);
+    const between = async (from: number, to: number) => {
+      const { losses } = await audit(
+        vectorPool(),
+        { losses: 5, lossRange: { first: from, last: to } },
+        within,
+      );
+      return losses.map(({ height }) => height);
+    };
+    assert.deepEqual(await between(0, first), [first]);
+    assert.deepEqual(await between(first, second), [first, second]);
+    assert.deepEqual(await between(first + 1, second - 1), []);
     assert.equal((await audit(vectorPool(), { losses: 1 }, within)).losses.length, 1);
   });
 
