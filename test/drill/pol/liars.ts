@@ -165,7 +165,7 @@ async function meet({ liars, honest, attestations }: Setting, make: () => StandI
   };
   for (let i = 0; i < count; i++) {
     // Whoever was put out comes again under another key, so that there is no job without liars.
-    for (const { isOut } of bad.slice(-liars)) if (isOut) bad.push(pool.attach(make()));
+    while (bad.filter(({ isOut }) => !isOut).length < liars) bad.push(pool.attach(make()));
     const isBetter = i % 3 === 0;
     const { state, cost } = await pool.judge(truthOf(isBetter));
     seen.submissions += 1;
