@@ -18,10 +18,14 @@ export class ChatModels {
   /** Payloads given out so far. */
   given = 0;
 
+  async manifest(): Promise<Manifest> {
+    const { payload_hash: hash } = (await this.#pool.model()).meta;
+    return decodeManifest(await this.#pool.get(hash));
+  }
+
   /** Weights by a seed, and a Meta payload with some changes. */
   async ref(seed: number, change: Partial<Manifest> = {}): Promise<ModelRef> {
-    const { payload_hash: hash } = (await this.#pool.model()).meta;
-    const manifest = decodeManifest(await this.#pool.get(hash));
+    const manifest = await this.manifest();
     const bytes = encodeManifest({ ...manifest, chat_template: TEST_TEMPLATE, ...change });
     const metaPayload = createHash('sha256').update(bytes).digest('hex');
     this.#pool.payloads.set(metaPayload, bytes);

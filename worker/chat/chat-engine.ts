@@ -64,6 +64,8 @@ interface Shown {
   readonly text: TextThread;
   readonly defaults: ModelDefaults;
   readonly special: ReadonlySet<number>;
+  /** Ids from here on stand for nothing: many models have more of them than their tokenizer, for round numbers. */
+  readonly words: number;
   readonly scheduler: Scheduler<Sequence>;
 }
 
@@ -117,7 +119,7 @@ export class ChatEngine {
   }
 
   async #answer(
-    { text, defaults, special, scheduler, meta }: Shown,
+    { text, defaults, special, words, scheduler, meta }: Shown,
     question: ChatRequest,
     { signal, emit, progress }: AnswerContext & { readonly progress: { tokens: number } },
   ): Promise<Answered> {
@@ -136,7 +138,7 @@ export class ChatEngine {
       maxTokens: question.max_tokens,
       signal,
       choose: (logits, seen) => {
-        const token = sampleToken(logits, { ...sampling, seen, uniform });
+        const token = sampleToken(logits.subarray(0, words), { ...sampling, seen, uniform });
         return defaults.stopTokens.has(token) ? null : token;
       },
       take: async (token) => {
@@ -218,14 +220,16 @@ export class ChatEngine {
   }
 }
 
-async function openTexts({ manifest }: MetaView): Promise<Pick<Shown, 'text' | 'defaults' | 'special'>> {
+async function openTexts({
+  manifest,
+}: MetaView): Promise<Pick<Shown, 'text' | 'defaults' | 'special' | 'words'>> {
   const { tokenizer, tokenizer_config: tokenizerConfig, chat_template: chatTemplate } = manifest;
   const text = new TextThread({ tokenizer, tokenizerConfig, chatTemplate });
-  const { endOfText, special } = await text.facts().catch(async (error) => {
+  const { endOfText, special, vocabSize } = await text.facts().catch(async (error) => {
     await text.close();
     throw error;
   });
-  return { text, defaults: modelDefaults(manifest, endOfText), special: new Set(special) };
+  return { text, defaults: modelDefaults(manifest, endOfText), special: new Set(special), words: vocabSize };
 }
 
 /** Keys and values of all layers in float32. */

@@ -75,6 +75,19 @@ describe('ChatEngine', () => {
     assert.deepEqual(nothing, { tokens: 0, reason: 'stop', text: '' });
   });
 
+  it('never says an id that the tokenizer has not', async () => {
+    const { tokenizer } = await models.manifest();
+    const json = JSON.parse(tokenizer);
+    const known = Object.entries(json.model.vocab as Record<string, number>).filter(([, id]) => id < 270);
+    json.model.vocab = Object.fromEntries(known);
+    json.model.merges = (json.model.merges as string[]).filter(
+      (pair) => pair.replace(' ', '') in json.model.vocab,
+    );
+    const short = await models.ref(1, { tokenizer: JSON.stringify(json) });
+    const question = { prompt: 'the', temperature: 5, seed: 1, max_tokens: 60 };
+    assert.equal((await ask(start(), question, { ref: short }).done).tokens, 60);
+  });
+
   it('takes from the model’s generation_config what the question leaves open', async () => {
     const engine = start();
     const greedy = await models.ref(1, { generation_config: '{"do_sample":false}' });
