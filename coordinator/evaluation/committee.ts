@@ -34,7 +34,9 @@ export class Committee {
   /** Agreements in a row of a trusted worker, who may refuse alone. */
   trusted: number | undefined;
   /** A canary: what is known already, and the answer is held against. */
-  known: { readonly result: Heard; readonly expiresMs: number } | undefined;
+  known: Heard | undefined;
+  /** When it stops waiting for one worker more, who would settle it or be tested by it. */
+  patientUntilMs = Number.POSITIVE_INFINITY;
   /** Evaluations of this job that ended abnormally. */
   crashes = 0;
   /** What it found is being written down: nobody takes a seat meanwhile. */

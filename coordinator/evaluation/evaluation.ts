@@ -221,8 +221,7 @@ export class EvaluationStage implements WorkerListener {
       committee.held?.extend().catch(() => undefined);
       for (const seat of [...committee.seats.values()])
         if (now > seat.expiresMs) this.#expire({ seat, committee });
-      if (committee.known && now > committee.known.expiresMs && committee.seats.size === 0)
-        this.#advance(committee);
+      if (now > committee.patientUntilMs && committee.seats.size === 0) this.#advance(committee);
     }
     if (now > this.#nextSweepMs) {
       this.#nextSweepMs = now + SWEEP_MS;

@@ -55,20 +55,29 @@ export class Settlement {
 
   /** Tells whether the committee goes on. */
   async settle(committee: Committee, failure?: PoolError): Promise<boolean> {
-    if (committee.known) return this.#testWorker(committee, committee.known.result);
+    if (committee.known) return this.#testWorker(committee, committee.known);
     if (this.isStale(committee)) return this.#restart(committee);
     if (committee.heard.length === 0) return this.#nothingHeard(committee, failure);
     const decision = committee.decide();
     if (decision.kind === 'agreed') return this.#agreed(committee, decision);
-    if (decision.kind === 'open') {
+    const now = this.#parts.now();
+    if (decision.kind === 'open' && now <= committee.patientUntilMs) {
       committee.wanted = committee.heard.length + decision.missing;
+      // Too few workers are waited for as long as it takes; too few to settle a disagreement are not.
+      if (committee.heard.length >= committee.job.quorum.needed) this.#wait(committee);
       return true;
     }
     // Nobody can tell who is right: another committee, a few times.
+    committee.patientUntilMs = Number.POSITIVE_INFINITY;
     committee.heard.length = 0;
     committee.wanted = committee.job.quorum.needed;
     committee.crashes += 1;
     return this.#nothingHeard(committee, new PoolError('ATTESTATION', 'the workers do not agree'));
+  }
+
+  #wait(committee: Committee): void {
+    const patient = this.#parts.now() + this.#options.leaseMs;
+    committee.patientUntilMs = Math.min(committee.patientUntilMs, patient);
   }
 
   /** The head it is judged against is the head no more. One that measures a head may finish what it began. */
@@ -138,11 +147,10 @@ export class Settlement {
     if (!committee.job.record) return this.#headMeasured(committee, agreed.agreeing[0] as Heard);
     const isCanary = this.#makesCanary(committee, agreed);
     // Before the record moves: whoever hears of its end asks whether its weights are needed.
-    if (isCanary)
-      committee.known = {
-        result: agreed.agreeing[0] as Heard,
-        expiresMs: this.#parts.now() + this.#options.leaseMs,
-      };
+    if (isCanary) {
+      committee.known = agreed.agreeing[0] as Heard;
+      this.#wait(committee);
+    }
     const before = committee.job.record.cost;
     const record = await judge(this.#parts.submissions, committee, agreed);
     this.#events.onCost(difference(record.cost as EvaluationCost, before));

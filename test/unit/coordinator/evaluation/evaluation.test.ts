@@ -191,6 +191,14 @@ test('EVALUATION_CRASHED: a submission that takes down whoever evaluates it, aft
   for (const { key } of workers) assert.equal(pool.reputations.of(key.publicKey).timeouts, 0);
 });
 
+test('EVALUATION_CRASHED: workers of whom no two agree do not keep it for ever', async () => {
+  const pool = await open({ attestations: 2 }, { leaseMs: 150 });
+  const workers = [0, 400_000, -400_000].map((by) => pool.attach(new StandIn(lying(by))));
+  const record = await pool.judge(BAD);
+  assert.equal(record.error?.code, 'EVALUATION_CRASHED');
+  assert.ok(workers.every(({ key }) => pool.reputations.of(key.publicKey).disagreements === 0));
+});
+
 test('LOSS_NOT_FINITE: agreed by two', async () => {
   const pool = await open({ attestations: 2 });
   for (let i = 0; i < 2; i++) pool.attach(new StandIn());
