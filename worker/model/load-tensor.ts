@@ -25,7 +25,11 @@ export async function loadTensor(
   const wantedShape = shape.length === 0 ? [] : [end - start, ...rest];
   if (tf.getBackend() === 'wasm') return await loadWasm(stored, wantedShape, wanted);
   const values = new Float32Array(wanted.count);
-  await readFloats(stored, { ...wanted, room: (at, count) => values.subarray(at, at + count) });
+  await readFloats(stored, {
+    ...wanted,
+    fixed: true,
+    room: (at, count) => values.subarray(at, at + count),
+  });
   return tf.tensor(values, wantedShape, 'float32');
 }
 

@@ -46,6 +46,8 @@ export interface FloatsWanted {
   readonly start: number;
   readonly count: number;
   room(at: number, count: number): Float32Array;
+  /** The room does not move, so that a file of f32 can be read right into it. */
+  readonly fixed?: boolean;
 }
 
 /** Converts values of a stored tensor to f32, piece by piece. */
@@ -58,19 +60,21 @@ export async function readFloats({ dtype, bytes }: AnyTensor, wanted: FloatsWant
   }
   const step = PIECE_BYTES / width;
   const pieces = Math.ceil(count / step);
+  const direct = wanted.fixed === true && dtype === 'F32';
   const begin = (piece: number) => {
-    const at = piece * step;
-    const reading = readPiece(bytes, {
-      at: (start + at) * width,
-      length: Math.min(step, count - at) * width,
-    });
+    const [first, values] = [piece * step, Math.min(step, count - piece * step)];
+    const at = (start + first) * width;
+    const reading = direct
+      ? bytes.read(bytesOf(room(first, values)), at)
+      : readPiece(bytes, { at, length: values * width });
     reading.catch(() => {}); // told where it is awaited, unless one before it failed
     return reading;
   };
   const reads = Array.from({ length: Math.min(PIECES_AHEAD, pieces) }, (_, piece) => begin(piece));
   for (let piece = 0; piece < pieces; piece++) {
-    const got = (await reads.shift()) as Uint8Array;
+    const got = await reads.shift();
     if (piece + PIECES_AHEAD < pieces) reads.push(begin(piece + PIECES_AHEAD));
+    if (!got) continue; // it is where it belongs
     toFloats(dtype, got, room(piece * step, got.length / width));
     giveBack(got);
   }
@@ -101,7 +105,7 @@ function giveBack({ buffer }: Uint8Array): void {
 /** Little-endian bytes → f32, into `out`. */
 function toFloats(dtype: Dtype, bytes: Uint8Array, out: Float32Array): void {
   if (dtype === 'F32') {
-    new Uint8Array(out.buffer, out.byteOffset, out.byteLength).set(bytes);
+    bytesOf(out).set(bytes);
     return;
   }
   const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
@@ -114,6 +118,9 @@ function toFloats(dtype: Dtype, bytes: Uint8Array, out: Float32Array): void {
   const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
   for (let i = 0; i < out.length; i++) bits[i] = (halves[i] as number) << 16;
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+  new Uint8Array(buffer, byteOffset, byteLength);
 
 let halves: Float32Array | undefined;
 

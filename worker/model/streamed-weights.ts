@@ -100,6 +100,7 @@ export class StreamedWeights implements WeightSet {
       readFloats(stored, {
         start: id * width,
         count: width,
+        fixed: true,
         room: (at, count) => values.subarray(i * width + at, i * width + at + count),
       });
     await Promise.all(Array.from(ids, read));
