@@ -67,8 +67,10 @@ function specialTokens(config: JsonObject, tokenizer: JsonObject): SpecialTokens
 
 /** What a token id stands for: among the added tokens, else in the model's vocabulary. */
 function tokenText(tokenizer: JsonObject, id: number): string | undefined {
-  const added = Array.isArray(tokenizer.added_tokens) ? (tokenizer.added_tokens as JsonObject[]) : [];
-  const found = added.find((token) => token.id === id)?.content;
+  const added = Array.isArray(tokenizer.added_tokens)
+    ? (tokenizer.added_tokens as (JsonObject | null)[])
+    : [];
+  const found = added.find((token) => token?.id === id)?.content;
   if (typeof found === 'string') return found;
   const vocab = (tokenizer.model as JsonObject | undefined)?.vocab;
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) return undefined;

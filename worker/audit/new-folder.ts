@@ -6,38 +6,37 @@ import { must, PoolError } from '#shared/errors/pool-error.ts';
 export type FileBytes = Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /**
- * A folder that is filled under another name beside it and gets its own at the end, so that a crash or an error
- * leaves no half of it. STORE_IO where the disk refuses, OPTION where the folder is not empty.
+ * A folder that is filled under another name and gets its own at the end, so that an error leaves no half of it.
+ * One that is there already is filled in a folder within it: it may be a link, the current folder, or a disk of its
+ * own. STORE_IO where the disk refuses, OPTION where the folder is not empty.
  */
 export class NewFolder {
   readonly dir: string;
   readonly files: { readonly name: string; readonly bytes: number }[] = [];
   readonly #temporary: string;
-  /** What is in the folder already; only files of the same names make way. */
-  readonly #there: readonly string[];
+  readonly #force: boolean;
+  /** What is in the folder already, `null` where there is none; only files of the same names make way. */
+  readonly #there: readonly string[] | null;
 
-  private constructor(dir: string, there: readonly string[]) {
+  private constructor(dir: string, force: boolean, there: readonly string[] | null) {
     this.dir = dir;
+    this.#force = force;
     this.#there = there;
-    this.#temporary = `${dir}.${randomUUID()}.tmp`;
+    this.#temporary = there === null ? `${dir}.${randomUUID()}.tmp` : join(dir, `.${randomUUID()}.tmp`);
   }
 
   static async begin(path: string, force: boolean): Promise<NewFolder> {
     const dir = resolve(path);
     const there = await entriesOf(dir);
-    must(
-      there.length === 0 || force,
-      'OPTION',
-      `${dir}: expected a new or an empty folder; with --force its files of the same names are replaced`,
-    );
-    const folder = new NewFolder(dir, there);
+    const folder = new NewFolder(dir, force, there);
+    folder.#refuseFiles(there ?? []);
     await io(dir, () => mkdir(folder.#temporary, { recursive: true }));
     return folder;
   }
 
   /** OPTION where a file is there that fits `pattern` and that no new one of `names` replaces. */
   refuseOthers(pattern: RegExp, names: readonly string[]): void {
-    const other = this.#there.find((name) => pattern.test(name) && !names.includes(name));
+    const other = this.#there?.find((name) => pattern.test(name) && !names.includes(name));
     must(
       other === undefined,
       'OPTION',
@@ -63,11 +62,13 @@ export class NewFolder {
 
   /** Gives everything its name. */
   async publish(): Promise<void> {
-    if (this.#there.length === 0) {
-      // Replaces an empty folder, refuses one that was filled meanwhile.
+    if (this.#there === null) {
+      // Refuses a folder that was made and filled meanwhile.
       await io(this.dir, () => rename(this.#temporary, this.dir));
       return;
     }
+    const now = (await entriesOf(this.dir)) ?? [];
+    this.#refuseFiles(now.filter((name) => join(this.dir, name) !== this.#temporary));
     for (const { name } of this.files)
       await io(this.dir, () => rename(join(this.#temporary, name), join(this.dir, name)));
   }
@@ -76,14 +77,23 @@ export class NewFolder {
   async discard(): Promise<void> {
     await rm(this.#temporary, { recursive: true, force: true });
   }
+
+  #refuseFiles(names: readonly string[]): void {
+    must(
+      names.length === 0 || this.#force,
+      'OPTION',
+      `${this.dir}: expected a new or an empty folder; with --force its files of the same names are replaced`,
+    );
+  }
 }
 
-async function entriesOf(dir: string): Promise<string[]> {
+/** `null` where there is no such folder. */
+async function entriesOf(dir: string): Promise<string[] | null> {
   try {
     return await readdir(dir);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return [];
+    if (code === 'ENOENT') return null;
     const what = code === 'ENOTDIR' ? 'it is a file, expected a folder' : `it cannot be read (${code})`;
     throw new PoolError('OPTION', `${dir}: ${what}`, {}, { cause });
   }

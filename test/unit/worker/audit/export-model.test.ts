@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { toHex } from '#shared/crypto/bytes.ts';
@@ -94,6 +94,20 @@ describe('exportModel', () => {
     await assert.rejects(run(join(dir, 'mine.txt')), { code: 'OPTION', message: /it is a file/ });
   });
 
+  it('fills a folder that is there where it stands: it may be a link, or a disk of its own', async () => {
+    server.pool = vectorPool();
+    const parent = await tempDir();
+    const dir = join(parent, 'disk');
+    await mkdir(dir);
+    const { ino } = await stat(dir);
+    await symlink(dir, join(parent, 'link'));
+    await run(join(parent, 'link'));
+    assert.deepEqual((await readdir(dir)).sort(), FILES);
+    assert.equal((await stat(dir)).ino, ino);
+    assert.ok((await lstat(join(parent, 'link'))).isSymbolicLink());
+    assert.deepEqual((await readdir(parent)).sort(), ['disk', 'link']);
+  });
+
   it('leaves nothing behind where a payload or the root is wrong', async () => {
     const parent = await tempDir();
     const dir = join(parent, 'model');
@@ -138,6 +152,18 @@ describe('hubFiles', () => {
     assert.equal(files.get('generation_config.json'), texts.generation_config);
     assert.equal(files.get('chat_template.jinja'), '{{ messages }}');
     assert.ok(!hubFiles({ ...META.manifest, chat_template: '' }).has('chat_template.jinja'));
+  });
+
+  it('leaves out the text of a token that the tokenizer does not name', () => {
+    const config = JSON.stringify({ ...JSON.parse(META.manifest.config), eos_token_id: 7 });
+    for (const tokenizer of [
+      '{"added_tokens":[null,3,"x"],"model":null}',
+      '{"added_tokens":{},"model":{}}',
+    ]) {
+      const files = hubFiles({ config, tokenizer, chat_template: '' });
+      assert.equal(JSON.parse(files.get('tokenizer_config.json') ?? '').eos_token, undefined);
+      assert.equal(JSON.parse(files.get('generation_config.json') ?? '').eos_token_id, 7);
+    }
   });
 
   it('BLOCK_PAYLOAD: a tokenizer that is no JSON object', () => {
