@@ -9,6 +9,7 @@ import type { EvaluationCost, SubmissionRecord } from '#coordinator/store/submis
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { PUBLIC_KEY_BYTES } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { isFinal } from '#shared/lifecycle.ts';
 import { agree } from '#shared/pol/quorum.ts';
 import { isRechecked } from '#shared/pol/reputation.ts';
 
@@ -56,6 +57,7 @@ export class Settlement {
   /** Tells whether the committee goes on. */
   async settle(committee: Committee, failure?: PoolError): Promise<boolean> {
     if (committee.known) return this.#testWorker(committee, committee.known);
+    if (await this.#isOver(committee)) return this.#dissolve(committee);
     if (this.isStale(committee)) return this.#restart(committee);
     if (committee.heard.length === 0) return this.#nothingHeard(committee, failure);
     const decision = committee.decide();
@@ -105,6 +107,18 @@ export class Settlement {
     this.#parts.seats.cancel(committee);
     if (job.record && !known) await this.#backToQueue(job.record, job.record.crashes + crashes);
     await committee.held?.giveBack();
+  }
+
+  /** Something else ended the submission meanwhile. */
+  async #isOver({ job }: Committee): Promise<boolean> {
+    const record = job.record && (await this.#parts.submissions.get(job.record.id));
+    return record !== null && (record === undefined || isFinal(record.state));
+  }
+
+  async #dissolve(committee: Committee): Promise<false> {
+    this.#parts.seats.cancel(committee);
+    await committee.held?.complete();
+    return false;
   }
 
   async #restart(committee: Committee): Promise<false> {

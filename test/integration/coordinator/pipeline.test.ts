@@ -133,6 +133,29 @@ describe('the pipeline', { skip: skipWithout('redis-server') }, () => {
     assert.deepEqual(pool.faults(), []);
   });
 
+  it('refuses a near-copy of another key: what it gains is only what the head has by then', async () => {
+    const pool = await start();
+    const levels = new Map<string, number>();
+    let noise = 0;
+    await pool.attach({
+      losses: ({ windows, changed, model, candidateRoot }: EvaluateLease) => {
+        const base = levels.get(model.root) ?? 5_000_000;
+        // All candidates are the same change, and a little of their own.
+        const found = changed.length === 0 ? base : (levels.get(candidateRoot) ?? 4_900_000 + 3 * noise++);
+        levels.set(candidateRoot, found);
+        return { base: windows.map(() => base), candidate: windows.map(() => found) };
+      },
+    });
+    const first = await submit(pool, 1);
+    const copy = await submit(pool, 1.001);
+    await pool.reaches(first.id, 'paid');
+    const refused = await pool.reaches(copy.id, 'paid', 'rejected');
+    assert.equal(refused.error?.code, 'GATE_NOT_BETTER');
+    assert.equal(refused.reward, undefined);
+    const journal = (await pool.get('/journal')).body as { minted: string };
+    assert.equal(BigInt(journal.minted), REWARD);
+  });
+
   it('goes on from every state after a restart, and pays once', async () => {
     const pool = await start();
     const queued = await submit(pool, 1);

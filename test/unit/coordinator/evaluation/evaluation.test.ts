@@ -199,6 +199,18 @@ test('EVALUATION_CRASHED: workers of whom no two agree do not keep it for ever',
   assert.ok(workers.every(({ key }) => pool.reputations.of(key.publicKey).disagreements === 0));
 });
 
+test('a submission that something else ends is evaluated no further, and the queue goes on', async () => {
+  const pool = await open({ attestations: 2 });
+  const worker = pool.attach(new StandIn());
+  const id = await pool.submit(GOOD);
+  await until('one has committed', () => worker.jobs > 0);
+  await pool.submissions.move(id, 'rejected');
+  pool.attach(new StandIn());
+  assert.equal((await pool.judge(GOOD)).state, 'evaluated');
+  assert.equal((await pool.submissions.get(id))?.state, 'rejected');
+  assert.deepEqual(pool.faults, []);
+});
+
 test('LOSS_NOT_FINITE: agreed by two', async () => {
   const pool = await open({ attestations: 2 });
   for (let i = 0; i < 2; i++) pool.attach(new StandIn());
