@@ -3,7 +3,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import type { HashedTensor, SubmissionBase } from '#worker/submit/sign-file.ts';
+import type { ClaimedBase, HashedTensor } from '#worker/submit/sign-file.ts';
 
 const hex32 = z.string().regex(/^[0-9a-f]{64}$/);
 const begunSchema = z.strictObject({ root: hex32, meta: hex32, network: hex32, salt: hex32 });
@@ -20,7 +20,7 @@ export class BegunUploads {
   }
 
   /** The base of an upload of these tensors that was begun before; undefined where there is none. */
-  async find(tensors: readonly HashedTensor[], now: SubmissionBase): Promise<SubmissionBase | undefined> {
+  async find(tensors: readonly HashedTensor[], now: ClaimedBase): Promise<ClaimedBase | undefined> {
     const text = await readFile(this.#path(tensors), 'utf8').catch(() => undefined);
     if (text === undefined) return undefined;
     try {
@@ -31,7 +31,7 @@ export class BegunUploads {
     }
   }
 
-  async remember(tensors: readonly HashedTensor[], base: SubmissionBase): Promise<void> {
+  async remember(tensors: readonly HashedTensor[], base: ClaimedBase): Promise<void> {
     try {
       await mkdir(this.#dir, { recursive: true });
       await writeFile(this.#path(tensors), JSON.stringify(base));

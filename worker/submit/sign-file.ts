@@ -23,6 +23,10 @@ export interface SubmissionBase {
   readonly salt?: string | undefined;
 }
 
+export interface ClaimedBase extends SubmissionBase {
+  readonly salt: string;
+}
+
 export const baseOf = ({ root, meta, network }: ModelView): SubmissionBase => ({
   root,
   meta: meta.hash,

@@ -11,7 +11,7 @@ import type { BegunUploads } from '#worker/submit/begun-uploads.ts';
 import { changedTensors } from '#worker/submit/changed-tensors.ts';
 import type { LocalTensor } from '#worker/submit/local-tensors.ts';
 import { sendParts } from '#worker/submit/send-parts.ts';
-import { baseOf, signFile } from '#worker/submit/sign-file.ts';
+import { baseOf, type ClaimedBase, signFile } from '#worker/submit/sign-file.ts';
 
 const POLL_MS = 1_000;
 /** A pool that restarts is waited for. */
@@ -81,10 +81,7 @@ export async function submit(
   const used = before ?? now;
   const file = signFile(changed, used, key);
   if (!before) await begun.remember(changed, now);
-  await parts.api.claim(
-    claimOf(fromHex(used.network, 32), fromHex(file.id, 32), fromHex(used.salt ?? salt, 32)),
-    signal,
-  );
+  await claim(file.id, used, parts, signal);
   const bytes = file.totalBytes - file.header.length;
   report({
     type: 'signed',
@@ -102,6 +99,21 @@ export async function submit(
   });
   await begun.forget(changed);
   return submission;
+}
+
+/** From now on the bytes are ours, whoever sends them first. Without it they are from when the pool has the header. */
+async function claim(
+  id: string,
+  { network, salt }: ClaimedBase,
+  { api, report }: SubmitParts,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await api.claim(claimOf(fromHex(network, 32), fromHex(id, 32), fromHex(salt, 32)), signal);
+  } catch (error) {
+    if (!(error instanceof PoolError)) throw error;
+    report({ type: 'trouble', code: error.code, message: error.message });
+  }
 }
 
 /** Reports every state of a submission until the last one. */

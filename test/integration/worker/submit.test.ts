@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { newKeyPair } from '#coordinator/store/key-files.ts';
 import type { ModelView, SubmissionView } from '#shared/api/schemas.ts';
 import { concatBytes } from '#shared/crypto/bytes.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
 import type { Dtype } from '#shared/weights/dtype.ts';
 import { safetensorsHeader } from '#shared/weights/safetensors.ts';
 import { aiblock } from '#test/helpers/child.ts';
@@ -12,8 +14,13 @@ import { SMALL_TENSOR } from '#test/helpers/small-genesis.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
+import { ApiClient } from '#worker/client/api-client.ts';
+import { BegunUploads } from '#worker/submit/begun-uploads.ts';
+import { readTensors } from '#worker/submit/local-tensors.ts';
+import { type SubmitEvent, type SubmitParts, submit } from '#worker/submit/submit.ts';
 
 const OTHER_TENSOR = 'transformer.ln_f.weight';
+const LARGE_TENSOR = 'transformer.wte.weight';
 const home = await tempDir();
 
 describe('aiblock submit and upload', { skip: skipWithout('redis-server') }, () => {
@@ -97,6 +104,43 @@ describe('aiblock submit and upload', { skip: skipWithout('redis-server') }, () 
     assert.match(stdout, /^rejected\n(.*\n)* {2}GATE_NOT_BETTER: .*\n {2}train on/m);
     assert.match(stderr, /^error GATE_NOT_BETTER: /);
     await worker.close();
+  });
+
+  it('goes on with an upload that was broken off, also when the head has moved since', async () => {
+    const file = await save(join(home, 'long.safetensors'), { [LARGE_TENSOR]: floats(LARGE_TENSOR, 0.5) });
+    const key = newKeyPair();
+    const attempt = async (change: Partial<SubmitParts['api']>) => {
+      const now = await pool.model();
+      const tensors = await readTensors(file, now.tensors);
+      const events: SubmitEvent[] = [];
+      const api = Object.assign(new ApiClient(pool.url), change);
+      const begun = new BegunUploads(join(home, 'begun'));
+      const parts = { api, begun, key, random: () => 0, report: (event: SubmitEvent) => events.push(event) };
+      const sent = submit({ tensors, model: now }, parts, AbortSignal.timeout(60_000));
+      const view = await sent.catch(() => undefined);
+      return { view, events, signed: events.find((event) => event.type === 'signed') };
+    };
+    const real = new ApiClient(pool.url);
+    const broken = await attempt({
+      sendPart: async (part) => {
+        const first = async function* (): AsyncGenerator<Uint8Array> {
+          for await (const piece of part.body) return yield piece.subarray(0, 1_000);
+        };
+        await real.sendPart({ ...part, body: first(), bytes: 1_000 });
+        throw new PoolError('OPTION', 'Ctrl-C');
+      },
+    });
+    assert.equal(broken.view, undefined);
+    const worker = await pool.attach({ losses: better(100_000) });
+    await pool.commitWhole(9);
+    await worker.close();
+    const again = await attempt({});
+    assert.equal(again.signed?.resumed, true);
+    assert.equal(again.signed?.submission, broken.signed?.submission);
+    assert.equal(again.view?.id, again.signed?.submission);
+    const sending = again.events.find((event) => event.type === 'sending');
+    assert.equal(sending?.done, 1_000, 'the first bytes are not sent again');
+    model = await pool.model();
   });
 
   it('refuses at home what the pool would refuse', async () => {
