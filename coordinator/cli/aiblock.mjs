@@ -5,7 +5,17 @@ import { fileURLToPath } from 'node:url';
 
 const LAUNCHER = fileURLToPath(import.meta.url);
 /** These work against a pool and belong to the worker's side; all others are the coordinator's. */
-const WORKER_COMMANDS = ['worker', 'miner', 'train', 'submit', 'upload', 'wallet', 'chat', 'verify', 'export'];
+const WORKER_COMMANDS = [
+  'worker',
+  'miner',
+  'train',
+  'submit',
+  'upload',
+  'wallet',
+  'chat',
+  'verify',
+  'export',
+];
 
 /** Runs the command line program with these arguments; it reads them from process.argv as usual. */
 export async function launch(args) {
