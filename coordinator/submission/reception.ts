@@ -65,10 +65,11 @@ export class Reception {
     }
     const part = received - this.#received;
     const begun = this.#tensors[this.#next];
-    if (part === 0 || begun?.use !== 'keep') return;
+    if (part === 0 || begun === undefined || begun.use === 'check') return;
     const current = await this.#open(true);
-    for await (const piece of createReadStream(this.#file(begun.tensor), { end: part - 1 }))
-      await current.receiver?.take(piece as Uint8Array);
+    if (begun.use === 'keep')
+      for await (const piece of createReadStream(this.#file(begun.tensor), { end: part - 1 }))
+        await current.receiver?.take(piece as Uint8Array);
     current.missing -= part;
     this.#received += part;
   }
