@@ -19,8 +19,9 @@ const TOKENS_AT_ONCE = 1024;
 
 /**
  * Mean cross-entropy per token, in nats, of each window of T+1 tokens: the first T are read, the last T
- * are to be foretold. Weights that compute to NaN give NaN. A window's loss does not depend on the windows
- * beside it. Other work of the process runs between batches; an abort rejects with the signal's reason.
+ * are to be foretold. Weights that compute to NaN give NaN. A window's loss does not depend on the windows beside it,
+ * but for rounding far below a micro-nat. Other work of the process runs between batches; an abort rejects with the
+ * signal's reason.
  */
 export async function windowLosses(
   model: LossModel,
