@@ -8,7 +8,7 @@ import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
-import type { UploadState } from '#coordinator/submission/intake.ts';
+import type { UploadState } from '#coordinator/submission/parts-intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
 import { entryView, proofView, submissionDetail, submissionView } from '#coordinator/views.ts';
 import { blockView } from '#shared/api/block-view.ts';

@@ -5,7 +5,9 @@ import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { MiningStage } from '#coordinator/mining/mining.ts';
 import type { PayoutStage } from '#coordinator/payout/payout.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
-import type { Intake, Upload } from '#coordinator/submission/intake.ts';
+import type { Upload } from '#coordinator/submission/entrance.ts';
+import type { Intake } from '#coordinator/submission/intake.ts';
+import type { PartsIntake } from '#coordinator/submission/parts-intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
 import { equalBytes } from '#shared/crypto/bytes.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
@@ -96,13 +98,13 @@ export class Pipeline {
   }
 
   /** What there is to know of uploads by parts. */
-  get uploads(): Pick<Intake, 'begin' | 'state'> {
-    return this.#stages.intake;
+  get uploads(): Pick<PartsIntake, 'begin' | 'state'> {
+    return this.#stages.intake.byParts;
   }
 
   /** A part of an upload; with the last one it is on its way. */
-  async append(...part: Parameters<Intake['append']>): ReturnType<Intake['append']> {
-    const state = await this.#stages.intake.append(...part);
+  async append(...part: Parameters<PartsIntake['append']>): ReturnType<PartsIntake['append']> {
+    const state = await this.#stages.intake.byParts.append(...part);
     if (state.isNew && state.record) await this.#stages.evaluation.enqueue(state.record);
     return state;
   }

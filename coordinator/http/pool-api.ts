@@ -1,5 +1,5 @@
 import type { ChatEnd } from '#coordinator/chat/chat.ts';
-import type { Upload } from '#coordinator/submission/intake.ts';
+import type { Upload } from '#coordinator/submission/entrance.ts';
 import type {
   AccountView,
   BlockView,
