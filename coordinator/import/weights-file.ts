@@ -33,11 +33,12 @@ export class WeightsFile {
   /** The bytes from `start` up to, and without, `end`, in new pieces. WEIGHTS_TRUNCATED where the file ends before. */
   async *read(start: number, end: number): AsyncGenerator<Uint8Array> {
     for (let at = start; at < end; ) {
-      const piece = await this.#readAt(at, Math.min(PIECE_BYTES, end - at));
+      const length = Math.min(PIECE_BYTES, end - at);
+      const piece = await this.#readAt(at, length);
       must(
-        piece.length > 0,
+        piece.length === length,
         'WEIGHTS_TRUNCATED',
-        `${this.path} ends at byte ${at}, expected ${end - at} more`,
+        `${this.path} ends at byte ${at + piece.length}, expected ${end - at - piece.length} more`,
       );
       yield piece;
       at += piece.length;

@@ -87,6 +87,7 @@ describe('a pool that starts from a model', () => {
     });
     const cases: [string[], string, RegExp][] = [
       [['--model', folder], 'WEIGHTS_NAMES', /1 of 16 tensors are missing/],
+      [['--governor-key-file', join(folder, 'nothing')], 'OPTION', /nothing cannot be read \(ENOENT\)/],
       [['--model', './nothing'], 'OPTION', /no folder or file/],
       [['--model', folder, '--dev'], 'OPTION', /--dev/],
       [['--window', '64'], 'OPTION', /--window: only together with --model/],

@@ -190,5 +190,7 @@ describe('a validation text of one’s own', () => {
     await assert.rejects(ownText(path), { code: 'OPTION', message: /held out/ });
     await writeFile(path, Uint8Array.of(0xff, 0x00));
     await assert.rejects(ownText(path), { code: 'OPTION', message: /not UTF-8/ });
+    for (const endless of ['/dev/zero', await tempDir()])
+      await assert.rejects(ownText(endless), { code: 'OPTION', message: /expected a file/ });
   });
 });
