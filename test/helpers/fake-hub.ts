@@ -24,6 +24,8 @@ export class FakeHub {
   cutting = { after: 0, times: 0 };
   /** What is sent instead of a file's bytes. */
   instead = new Map<string, Uint8Array>();
+  /** Entries at the end of the list of files, and the address of its next page. */
+  list: { more: unknown[]; next?: string } = { more: [] };
   /** Of every request the method, the path and the range. */
   readonly requests: string[] = [];
   /** Authorization headers that came to the storage. */
@@ -68,7 +70,8 @@ export class FakeHub {
       return;
     }
     if (pathname === `/api/models/${this.repo}/tree/${COMMIT}`) {
-      json(response, 200, this.#tree());
+      if (this.list.next !== undefined) response.setHeader('link', `<${this.list.next}>; rel="next"`);
+      json(response, 200, [...this.#tree(), ...this.list.more]);
       return;
     }
     const path = new RegExp(`^/${this.repo}/resolve/${COMMIT}/(.+)$`).exec(pathname)?.[1] ?? '';

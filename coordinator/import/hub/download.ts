@@ -1,6 +1,7 @@
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
+import { z } from 'zod';
 import type { HubAccess } from '#coordinator/import/hub/access.ts';
 import { downloadHubFile, type HubRepo } from '#coordinator/import/hub/download-file.ts';
 import { hubError } from '#coordinator/import/hub/hub-error.ts';
@@ -21,6 +22,15 @@ const INDEX = 'model.safetensors.index.json';
 const MAX_LISTED = 10_000;
 const REQUEST_MS = 60_000;
 const SHOWN = 5;
+
+/** What is read of an entry: a size or hash that is none would pass for any file. */
+const entrySchema = z.looseObject({
+  type: z.string(),
+  path: z.string(),
+  size: z.int().min(0),
+  oid: z.string().optional(),
+  lfs: z.looseObject({ oid: z.string() }).optional(),
+});
 
 export interface HubDownload {
   /** A model folder, or a GGUF file. */
@@ -96,6 +106,11 @@ async function listed(repo: HubRepo, id: HubId, { signal }: Watch): Promise<List
     });
     for await (const file of list) {
       must(files.length < MAX_LISTED, 'HUB', `${id.repo}: expected at most ${MAX_LISTED} files`);
+      must(
+        entrySchema.safeParse(file).success,
+        'HUB',
+        `${id.repo}: entry ${files.length} of the list of files is none`,
+      );
       files.push(file);
     }
     return files;
@@ -128,8 +143,13 @@ function ggufHint(repo: string, found: ReadonlyMap<string, unknown>): string {
 }
 
 function request({ endpoint, token }: HubAccess, signal: AbortSignal) {
-  const limited: typeof fetch = (url, init) =>
-    fetch(url, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]) });
+  const limited: typeof fetch = async (url, init) => {
+    // The next page of a list stands where the last one says: the token must not go there.
+    const { origin } = new URL(url instanceof Request ? url.url : url);
+    const home = new URL(endpoint).origin;
+    must(token === undefined || origin === home, 'HUB', `${endpoint} sends to ${origin}`);
+    return fetch(url, { ...init, signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]) });
+  };
   return { hubUrl: endpoint, fetch: limited, ...(token !== undefined && { accessToken: token }) };
 }
 

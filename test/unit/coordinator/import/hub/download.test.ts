@@ -31,6 +31,7 @@ beforeEach(() => {
   hub.failing = { status: 503, times: 0 };
   hub.cutting = { after: 0, times: 0 };
   hub.instead.clear();
+  hub.list = { more: [] };
   hub.requests.length = 0;
 });
 
@@ -175,6 +176,29 @@ describe('downloadFromHub', () => {
     }
     hub.instead.set('model.safetensors', WEIGHTS.slice(1));
     await assert.rejects(download(), { code: 'HUB', message: /expected \d+ bytes/ });
+  });
+
+  it('HUB: a list of files with entries that are none', async () => {
+    const file = { type: 'file', path: 'model.safetensors', oid: 'x' };
+    for (const entry of [
+      null,
+      'x',
+      {},
+      { ...file, size: '9' },
+      { ...file, size: -1 },
+      { ...file, size: 0.5 },
+    ]) {
+      hub.list = { more: [entry] };
+      await assert.rejects(download(), { code: 'HUB', message: /entry \d+ of the list/ });
+    }
+  });
+
+  it('HUB: a list that goes on elsewhere, where the token must not go', async () => {
+    hub.token = TOKEN;
+    const elsewhere = hub.url.replace('127.0.0.1', 'localhost');
+    hub.list = { more: [], next: `${elsewhere}/next` };
+    await assert.rejects(download({ token: TOKEN }), { code: 'HUB', message: /sends to http:..localhost/ });
+    assert.ok(!hub.requests.some((line) => line.includes('/next')));
   });
 
   it('STORE_IO: no folder to keep it in, or no room for it', async () => {
