@@ -26,7 +26,12 @@ export interface InitOptions {
   readonly nowMs: number;
   /** What the chain starts from; the development network's model where nothing is given. */
   readonly content?: GenesisContent;
+  /** What differs from the development network's gate. */
+  readonly gate?: GenesisOptions['gate'];
 }
+
+/** A model that has been trained has no large gains left: delta starts where it otherwise ends. */
+const TRAINED_GATE: GenesisOptions['gate'] = { delta_micro_nats: 2_000 };
 
 export interface InitResult {
   readonly networkId: Uint8Array;
@@ -47,7 +52,8 @@ export async function initChain(
   await refuseSecondChain(stores.kv, options.dataDir);
   const content = options.content ?? devGenesis();
   const keys = await keysOf(options);
-  const genesis = createGenesis({ ...keys, name: options.name, content });
+  const gate = options.gate ?? (options.content ? TRAINED_GATE : undefined);
+  const genesis = createGenesis({ ...keys, name: options.name, content, gate });
   await writeGenesis(stores, { genesis, content }, watch);
   return {
     networkId: genesis.meta.hash,

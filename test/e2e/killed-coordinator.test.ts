@@ -122,7 +122,7 @@ class Miner {
 it('loses nothing and pays nothing twice, whenever it is killed', {
   skip: skipWithout('redis-server'),
 }, async () => {
-  const pool = await startPool();
+  const pool = await startPool({ smallGains: true });
   const head = await headOf(pool.url);
   const miner = new Miner(pool, await prepare(head));
   const random = seededUniform(SEED);

@@ -31,7 +31,7 @@ describe('Redis', { skip: skipWithout('redis-server') }, () => {
   const paid: string[] = [];
 
   before(async () => {
-    pool = await startPool({ worker: false });
+    pool = await startPool({ worker: false, smallGains: true });
     head = await headOf(pool.url);
     biases = frequencyBiases(head, 8);
     feed = await pool.feed();

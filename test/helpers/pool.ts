@@ -2,6 +2,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { initChain } from '#coordinator/chain/init.ts';
+import { PayloadStore } from '#coordinator/store/payload-store.ts';
+import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
 import { type Overview, overviewSchema, type SubmissionView } from '#shared/api/schemas.ts';
 import { ChildHandle } from '#test/helpers/child.ts';
 import { FeedLog } from '#test/helpers/feed-log.ts';
@@ -11,6 +14,8 @@ import { ApiClient } from '#worker/client/api-client.ts';
 export interface PoolOptions {
   /** A new empty folder unless given. */
   readonly dataDir?: string;
+  /** A development network whose gate passes gains of 2,000 micro-nats (default: its own δ). */
+  readonly smallGains?: boolean;
   /** One worker with every role, attached when startPool resolves (default true). */
   readonly worker?: boolean;
   /** The demo miner (default false). */
@@ -32,10 +37,22 @@ after(async () => {
 export async function startPool(options: PoolOptions = {}): Promise<Pool> {
   const pool = new Pool(options.dataDir ?? (await newFolder()), { ...options.env });
   pools.push(pool);
+  if (options.smallGains === true) await makeChain(pool.dataDir);
   await pool.startCoordinator();
   if (options.worker !== false) await pool.startWorker('worker');
   if (options.miner === true) pool.startMiner();
   return pool;
+}
+
+async function makeChain(dataDir: string): Promise<void> {
+  const kv = await openRocksKv(join(dataDir, 'store'));
+  try {
+    const gate = { delta_micro_nats: 2_000 };
+    const options = { dataDir, name: 'small gains', dev: true, nowMs: 0, gate };
+    await initChain({ kv, payloads: new PayloadStore(kv) }, options);
+  } finally {
+    await kv.close();
+  }
 }
 
 async function newFolder(): Promise<string> {

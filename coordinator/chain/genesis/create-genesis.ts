@@ -44,6 +44,8 @@ export interface GenesisOptions {
   readonly powBits?: number;
   /** What differs from the development network's quorum. */
   readonly quorum?: Partial<Manifest['quorum']>;
+  /** What differs from the development network's gate. */
+  readonly gate?: Partial<Manifest['gate']> | undefined;
 }
 
 /** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
@@ -134,6 +136,7 @@ function manifestOf({
   content,
   powBits,
   quorum,
+  gate,
 }: GenesisOptions): Manifest {
   return {
     v: 1,
@@ -156,7 +159,7 @@ function manifestOf({
       shards: [...content.publicShards],
       held_out: { root: merkleRoot(content.heldOutShards), windows: countWindows(content.heldOutShards) },
     },
-    gate: GATE,
+    gate: { ...GATE, ...gate },
     quorum: { ...QUORUM, ...quorum },
     pow: { bits: powBits ?? DEV_BITS },
     reward: {
