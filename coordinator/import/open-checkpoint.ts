@@ -8,6 +8,9 @@ import { type HubId, parseHubId } from '#coordinator/import/hub/hub-id.ts';
 import type { Watch } from '#coordinator/progress.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
+/** What people name who want the folder around it. */
+const PART_OF_FOLDER = /\.(safetensors|bin|json)$/;
+
 export interface ModelSource {
   /** A folder, a GGUF file, or an id of the Hub. */
   readonly model: string;
@@ -43,6 +46,11 @@ async function openHub(id: HubId, { dataDir, hub }: ModelSource, watch: Watch): 
 async function openPath(path: string, source: string, { signal }: Watch): Promise<Checkpoint | null> {
   const info = await stat(path).catch(() => undefined);
   if (info?.isDirectory()) return openFolder(path, source);
+  must(
+    !(info?.isFile() && PART_OF_FOLDER.test(path)),
+    'CHECKPOINT',
+    `${path} is one file of a model: name the folder that it is in`,
+  );
   if (info?.isFile()) return openGguf(path, { source, signal });
   return null;
 }

@@ -254,6 +254,13 @@ describe('ids of the hub', () => {
       assert.equal(parseHubId(bad), null, bad);
   });
 
+  it('CHECKPOINT: one file of a folder, with what to name instead', async () => {
+    const path = join(await tempDir(), 'model.safetensors');
+    await writeFile(path, WEIGHTS);
+    const opened = openCheckpoint({ model: path, dataDir: '', hub: access }, UNWATCHED);
+    await assert.rejects(opened, { code: 'CHECKPOINT', message: /name the folder/ });
+  });
+
   it('OPTION: what is neither there nor an id', async () => {
     const source = { dataDir: await tempDir(), hub: access };
     for (const model of ['./nothing', '/nothing/here', 'nothing', '~/model', 'a b'])
