@@ -1,0 +1,85 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { checkJob, type Grinder, type GrindJob, type GrindResult } from '#worker/mine/grinder.ts';
+import { Turns } from '#worker/mine/turns.ts';
+
+/** What searches a piece of a range at a time. */
+export interface Searcher {
+  readonly threads: number;
+  /** Nonces per piece, so that a piece takes some 20 ms: the time it takes to notice a pause or an abort. */
+  slice(): bigint;
+  /** The lowest nonce of a range that meets the target, or null, and how many hashes that took. */
+  search(job: GrindJob): Promise<{ nonce: bigint | null; hashes: bigint }>;
+  close(): Promise<void>;
+}
+
+/** A grinder over anything that can search a range in one go. */
+export class SlicedGrinder implements Grinder {
+  readonly threads: number;
+  readonly #searcher: Searcher;
+  readonly #turns = new Turns();
+  #closed = false;
+  #paused = false;
+  #wake: () => void = () => {};
+
+  constructor(searcher: Searcher) {
+    this.#searcher = searcher;
+    this.threads = searcher.threads;
+  }
+
+  async grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
+    checkJob(job);
+    const header = Uint8Array.from(job.header);
+    const began = performance.now();
+    return this.#turns.run(signal, async () => {
+      const found = await this.#run({ ...job, header }, signal);
+      return { ...found, ms: performance.now() - began };
+    });
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#wake();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake();
+    await this.#turns.idle();
+    await this.#searcher.close();
+  }
+
+  async #run(job: GrindJob, signal: AbortSignal): Promise<Omit<GrindResult, 'ms'>> {
+    const end = job.start + job.count;
+    let hashes = 0n;
+    for (let start = job.start; start < end && (await this.#mayGoOn(signal)); ) {
+      const slice = this.#searcher.slice();
+      const count = start + slice < end ? slice : end - start;
+      const found = await this.#searcher.search({ ...job, start, count });
+      hashes += found.hashes;
+      if (found.nonce !== null) return { nonce: found.nonce, hashes };
+      start += count;
+      await nextTurn();
+    }
+    return { nonce: null, hashes };
+  }
+
+  /** Waits while paused. False when the job is to end. */
+  async #mayGoOn(signal: AbortSignal): Promise<boolean> {
+    while (this.#paused && !this.#closed && !signal.aborted) await this.#change(signal);
+    return !this.#closed && !signal.aborted;
+  }
+
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        signal.removeEventListener('abort', this.#wake);
+        resolve();
+      };
+      signal.addEventListener('abort', this.#wake, { once: true });
+    });
+  }
+}
