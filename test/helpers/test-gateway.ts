@@ -41,6 +41,7 @@ export class TestGateway {
       this.#sockets.handleUpgrade(request, socket, head, (line) => this.#open(line));
     });
     http.on('request', (request, response) => {
+      if (request.url === '/healthz') return void response.end('{"ok":true}');
       const hash = request.url?.slice('/payload/'.length) ?? '';
       this.payloadRequests.push({ hash, authorization: request.headers.authorization });
       const bytes = this.payloads.get(hash);

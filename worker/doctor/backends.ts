@@ -1,0 +1,24 @@
+import { BACKENDS } from '#shared/env.ts';
+import { type Finding, findings } from '#worker/doctor/finding.ts';
+import type { Log } from '#worker/log.ts';
+import { chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
+import { firstLine } from '#worker/model/backend/device.ts';
+
+/** Each backend by its self-test: right or not, and how fast. A machine needs one that is right. */
+export async function checkBackends(log: Log, signal: AbortSignal): Promise<Finding[]> {
+  const found: Finding[] = [];
+  for (const name of BACKENDS) {
+    const { fine, note } = findings(`backend ${name}`);
+    try {
+      const report = await chooseBackend(name, { log, signal });
+      const text = describeBackend(report).replace(`${name}: `, '');
+      found.push(report.software ? note(`${text}; a processor that plays a GPU, not used`) : fine(text));
+    } catch (error) {
+      signal.throwIfAborted();
+      found.push(note(firstLine(error).replace(`backend ${name}: `, '')));
+    }
+  }
+  if (found.some(({ state }) => state === 'fine')) return found;
+  const mend = 'run `npm ci` again; on a GPU install its driver, then `npm run setup:tensorflow`';
+  return [...found, findings('backends').fault('none computes rightly', mend)];
+}
