@@ -56,7 +56,7 @@ async function run(flags: DoctorFlags, environment: CommandEnvironment): Promise
   const faults = found.filter(({ state }) => state === 'fault');
   if (json) out(`${JSON.stringify({ healthy: faults.length === 0, findings: found })}\n`);
   if (faults.length > 0)
-    throw new PoolError('STATE', `mend ${faults.map(({ check }) => check).join(', ')}, and call again`);
+    throw new PoolError('UNAVAILABLE', `mend ${faults.map(({ check }) => check).join(', ')}, and call again`);
 }
 
 function text({ check, state, found, mend }: Finding): string {

@@ -10,14 +10,18 @@ const CALLS = 4;
 /** Signatures of transfers and claims carry times; `Date` counts whole seconds. */
 const MOST_SKEW_MS = 10_000;
 
-/** Whether the coordinator answers, how fast, which time it has, and whether a worker could talk to it. */
+/**
+ * Whether the coordinator answers, how fast, which time it has, and whether a worker could talk to it. Throws
+ * OPTION where its address is none.
+ */
 export async function checkPool(
   coordinator: string,
   { now, signal }: { now: () => number; signal: AbortSignal },
 ): Promise<Finding[]> {
   const network = findings('network');
+  const url = httpUrl(coordinator, 'healthz');
   try {
-    const { latencyMs, skewMs } = await call(httpUrl(coordinator, 'healthz'), now, signal);
+    const { latencyMs, skewMs } = await call(url, now, signal);
     const answered = network.fine(`${coordinator} answers in ${latencyMs.toFixed(1)} ms`);
     return [answered, clock(skewMs), await checkWebSocket(coordinator)];
   } catch (error) {

@@ -137,4 +137,8 @@ describe('checkPool', () => {
     assert.equal(found.length, 1);
     assertFault(found[0], /does not answer: /, /firewall/);
   });
+
+  it('OPTION: refuses what is no address', async () => {
+    await assert.rejects(checkPool('ftp://pool.example', { now: Date.now, signal }), { code: 'OPTION' });
+  });
 });
