@@ -11,6 +11,7 @@ import { verifySubmission } from '#shared/protocol/verify-submission.ts';
 import type { TensorRefMessage } from '#shared/protocol/worker.ts';
 import { toTokenizerJson, trainBpe } from '#shared/text/bpe-trainer.ts';
 import { Tokenizer } from '#shared/text/tokenizer.ts';
+import { toFloat32 } from '#shared/weights/dtype.ts';
 import { initialWeights } from '#shared/weights/initial-weights.ts';
 import { parseModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
 import { headerLength, parseSafetensorsHeader } from '#shared/weights/safetensors.ts';
@@ -111,6 +112,14 @@ export class TinyPool {
     });
   }
 
+  /** Weights of the head, or of a submission. */
+  values(submission?: number): Map<string, Float32Array> {
+    const tensors = submission === undefined ? this.#tensors : (this.submissions[submission]?.tensors ?? []);
+    return new Map(
+      tensors.map(({ name, hash }) => [name, toFloat32('F32', this.payloads.get(hash) as Uint8Array)]),
+    );
+  }
+
   get root(): string {
     return rootOf(this.#tensors);
   }
@@ -121,18 +130,18 @@ export class TinyPool {
     this.#index += 1;
   }
 
-  /** The newest submission becomes the head and is paid. */
-  accept(): void {
-    const { view, tensors } = this.submissions.at(-1) as (typeof this.submissions)[number];
+  /** A submission, the newest unless told, becomes the head and is paid. */
+  accept(at = -1): void {
+    const { view, tensors } = this.submissions.at(at) as (typeof this.submissions)[number];
     const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
     this.commit(this.#tensors.map((tensor) => byName.get(tensor.name) ?? tensor));
     this.units = '100';
     Object.assign(view, { state: 'paid', reward: '100' });
   }
 
-  reject(code: 'GATE_NOT_BETTER'): void {
+  reject(code: 'GATE_NOT_BETTER', at = -1): void {
     const error = new PoolError(code, 'not better', { gain_micro_nats: 1 }).toObject();
-    Object.assign((this.submissions.at(-1) as { view: SubmissionView }).view, { state: 'rejected', error });
+    Object.assign((this.submissions.at(at) as { view: SubmissionView }).view, { state: 'rejected', error });
   }
 
   async get(hash: string): Promise<Uint8Array> {

@@ -101,13 +101,20 @@ class TextReport implements MinerReporter {
 
 const nats = (value: number | null): string => (value === null ? '?' : value.toFixed(4));
 
+/** What became of the own training when the head moved. */
+const CONTINUED = {
+  ours: '',
+  merged: ': of another miner, our training was added to it',
+  restarted: ': of another miner, training starts again from there',
+} as const;
+
 /** One line for people; none where the status line says it. */
 function describe(event: Exclude<MinerEvent, { type: 'step' }>): string | undefined {
   switch (event.type) {
     case 'ready':
       return `training ${event.parameters} weights on ${event.trainingTokens} tokens (${event.text}), backend ${event.backend}, paid to ${event.address}`;
     case 'head':
-      return `head B${event.height} ${event.root.slice(0, 12)}${event.ours ? '' : ': another miner was faster, training starts again from there'}`;
+      return `head B${event.height} ${event.root.slice(0, 12)}${CONTINUED[event.continued]}`;
     case 'checkpoint':
       if (event.state === 'saved') return undefined;
       return event.state === 'resumed'

@@ -24,7 +24,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .command('miner')
     .summary('train the model and submit better weights')
     .description(
-      'Trains from the head of the chain and submits weights that should pass the gate. Rewards go to the key in DATA-DIR/miner/key, which is made if it is missing: keep a copy of it.',
+      'Trains from the head of the chain and submits weights that should pass the gate. When another miner moves the head, what was trained is added to it and judged again. Rewards go to the key in DATA-DIR/miner/key, which is made if it is missing: keep a copy of it.',
     )
     .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
     .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)

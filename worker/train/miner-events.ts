@@ -1,4 +1,10 @@
-import type { ErrorDetails } from '#shared/errors/pool-error.ts';
+import { type ErrorDetails, PoolError } from '#shared/errors/pool-error.ts';
+
+/**
+ * How training went on when the head moved: `ours`: from its own weights, which nobody else changed; `merged`: with
+ * its change added to another miner's; `restarted`: from the head as it is.
+ */
+export type Continuation = 'ours' | 'merged' | 'restarted';
 
 /** What a miner tells while it works; `--json` prints these as they are. */
 export type MinerEvent =
@@ -15,8 +21,7 @@ export type MinerEvent =
       readonly type: 'head';
       readonly height: number;
       readonly root: string;
-      /** Ours, or another miner's, from which training starts again. */
-      readonly ours: boolean;
+      readonly continued: Continuation;
     }
   | {
       readonly type: 'step';
@@ -60,3 +65,14 @@ export type MinerEvent =
     }
   | { readonly type: 'balance'; readonly units: string }
   | { readonly type: 'trouble'; readonly code: string; readonly message: string };
+
+/** What is no refusal of ours or the pool's is thrown again. */
+export function reportTrouble(
+  report: (event: MinerEvent) => void,
+  error: unknown,
+  signal: AbortSignal,
+): void {
+  if (signal.aborted) return;
+  if (!(error instanceof PoolError)) throw error;
+  report({ type: 'trouble', code: error.code, message: error.message });
+}

@@ -7,6 +7,7 @@ import { windowLosses } from '#worker/evaluate/window-losses.ts';
 import { Model } from '#worker/model/model.ts';
 import { fromValues } from '#worker/model/weight-set.ts';
 import type { Head } from '#worker/train/miner-head.ts';
+import type { Candidate } from '#worker/train/miner-submission.ts';
 
 /**
  * Standard errors on top of the gate's own. The pool draws other windows than we do; the difference of two
@@ -21,6 +22,7 @@ export class Judge {
   readonly head: Head;
   readonly #sample: readonly Uint32Array[];
   #base: Promise<readonly MicroNats[]> | undefined;
+  #last: { readonly root: string; readonly verdict: GateVerdict } | undefined;
 
   constructor(head: Head, seed: number) {
     this.head = head;
@@ -30,13 +32,22 @@ export class Judge {
     this.#sample = [...order].map((i) => all[i] as Uint32Array);
   }
 
-  /** `passed` says that the pool's gate should pass it, too. LOSS_NOT_FINITE where a loss is none. */
-  async judge(candidate: ReadonlyMap<string, Float32Array>, signal: AbortSignal): Promise<GateVerdict> {
+  /**
+   * `passed` says that the pool's gate should pass it, too. The same candidate twice in a row costs nothing the
+   * second time. LOSS_NOT_FINITE where a loss is none.
+   */
+  async judge(
+    { root, tensors }: Pick<Candidate, 'root' | 'tensors'>,
+    signal: AbortSignal,
+  ): Promise<GateVerdict> {
+    if (this.#last?.root === root) return this.#last.verdict;
     this.#base ??= this.#losses(this.head.tensors, signal);
     const base = await this.#base;
-    const losses = await this.#losses(candidate, signal);
+    const losses = root === this.head.view.root ? base : await this.#losses(tensors, signal);
     const rule = gateRule(this.head.meta.manifest, this.head.view.head.index);
-    return gate(base, losses, { ...rule, zMilli: rule.zMilli + EXTRA_Z_MILLI });
+    const verdict = gate(base, losses, { ...rule, zMilli: rule.zMilli + EXTRA_Z_MILLI });
+    this.#last = { root, verdict };
+    return verdict;
   }
 
   async #losses(tensors: ReadonlyMap<string, Float32Array>, signal: AbortSignal): Promise<MicroNats[]> {

@@ -23,6 +23,11 @@ export class Pace {
     return this.#trainedMs >= this.#intervalMs;
   }
 
+  /** There is reason to look before the time. */
+  lookSoon(): void {
+    this.#trainedMs = Number.POSITIVE_INFINITY;
+  }
+
   /** Training since the last look starts to count again. */
   looked(): void {
     this.#trainedMs = 0;

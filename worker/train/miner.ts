@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { SubmissionView } from '#shared/api/schemas.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
-import { PoolError } from '#shared/errors/pool-error.ts';
 import type { ApiClient } from '#worker/client/api-client.ts';
 import type { PayloadSource } from '#worker/client/payload-cache.ts';
-import type { MinerEvent } from '#worker/train/miner-events.ts';
+import { type Continuation, type MinerEvent, reportTrouble } from '#worker/train/miner-events.ts';
+import { Courier, type Flight } from '#worker/train/miner-flight.ts';
 import { Follower, type News } from '#worker/train/miner-follow.ts';
 import { fetchHead, type Head } from '#worker/train/miner-head.ts';
 import { Judge } from '#worker/train/miner-judge.ts';
+import { type Base, baseOf, changedByOthers, mergeInto, type Verdict } from '#worker/train/miner-merge.ts';
 import { FIRST_LOOK_MS, Pace } from '#worker/train/miner-pace.ts';
-import { type Candidate, packCandidate, signCandidate } from '#worker/train/miner-submission.ts';
+import { packCandidate } from '#worker/train/miner-submission.ts';
 import { type MinerTrainingOptions, trainFromHead } from '#worker/train/miner-training.ts';
 import type { Training } from '#worker/train/training.ts';
 
@@ -35,32 +35,22 @@ export interface MinerDependencies {
   readonly random: () => number;
 }
 
-/** A submission on its way through the pool. */
-interface Flight {
-  readonly id: string;
-  readonly candidate: Candidate;
-  state: string;
-  /** False once training started again from other weights. */
-  leads: boolean;
-}
-
 /**
- * Trains from the head, submits weights that should pass the gate, and goes on from whatever the head becomes:
- * its own weights where they are its own submission, the head's where another miner was faster. One submission
- * is on its way at a time; training never waits for it.
+ * Trains from the head, submits weights that should pass the gate, and goes on from whatever the head becomes: from
+ * its own weights where they are its own submission; where another miner was faster, with what it trained added to
+ * the head if that gains, else from the head. One submission is on its way at a time; training never waits for it.
  */
 export class Miner {
   readonly #options: MinerOptions;
   readonly #deps: MinerDependencies;
   readonly #follower: Follower;
   readonly #pace: Pace;
+  readonly #courier: Courier;
   #head!: Head;
   #judge!: Judge;
   /** Belongs to one Meta block: another one starts all of it again. */
   #training!: Training;
   #savedAt = 0;
-  #flight: Flight | undefined;
-  #upload: Promise<void> | undefined;
   #steps = 0;
   /** Looks in a row that found the weights worse than the head's. */
   #worse = 0;
@@ -70,6 +60,7 @@ export class Miner {
     this.#deps = deps;
     this.#follower = new Follower(deps, deps.now);
     this.#pace = new Pace(options.firstLookMs ?? FIRST_LOOK_MS);
+    this.#courier = new Courier({ ...deps, pace: this.#pace });
   }
 
   /** Until `steps` are done or the signal is aborted. Rejects where the pool cannot be reached at first. */
@@ -83,7 +74,7 @@ export class Miner {
         if (this.#deps.now() - this.#savedAt >= SAVE_MS) await this.#save();
         await this.#breathe();
         await this.#hear(signal);
-        if (this.#pace.due && !this.#busy) await this.#look(signal);
+        if (this.#pace.due && !this.#courier.flight) await this.#look(signal);
       }
       if (!signal.aborted) await this.#finish(signal);
     } catch (error) {
@@ -94,22 +85,20 @@ export class Miner {
     }
   }
 
-  /** The last weights are submitted, too, and their verdict awaited. */
+  /** The last weights are submitted, too, and their verdict awaited; again where another miner overtook them. */
   async #finish(signal: AbortSignal): Promise<void> {
     await this.#settle(signal);
-    await this.#look(signal);
-    await this.#settle(signal);
+    do {
+      await this.#look(signal);
+      await this.#settle(signal);
+    } while (this.#pace.due && !signal.aborted);
   }
 
   async #settle(signal: AbortSignal): Promise<void> {
-    while (this.#busy && !signal.aborted) {
+    while (this.#courier.flight && !signal.aborted) {
       await sleep(FINISH_POLL_MS, undefined, { signal });
       await this.#hear(signal);
     }
-  }
-
-  get #busy(): boolean {
-    return this.#flight !== undefined || this.#upload !== undefined;
   }
 
   async #begin(head: Head): Promise<void> {
@@ -155,43 +144,67 @@ export class Miner {
   }
 
   async #breathe(): Promise<void> {
-    const open = this.#upload ?? this.#follower.asking;
+    const open = this.#courier.sending ?? this.#follower.asking;
     if (open !== undefined) await Promise.race([open, sleep(BREATH_MS)]);
   }
 
   async #hear(signal: AbortSignal): Promise<void> {
-    const known = new Map(
-      this.#flight?.candidate.refs.map(({ name, hash }) => [
-        hash,
-        this.#flight?.candidate.tensors.get(name) as Float32Array,
-      ]),
-    );
-    const state = { head: this.#head, submission: this.#flight?.id, known };
-    const news = this.#follower.take(state, signal);
+    const { followed: submission, known } = this.#courier;
+    const news = this.#follower.take({ head: this.#head, submission, known }, signal);
     if (news) await this.#apply(news, signal);
   }
 
   async #apply(news: News, signal: AbortSignal): Promise<void> {
-    if (news.error !== undefined) this.#trouble(news.error, signal);
-    const own = this.#flight?.leads ? this.#flight.candidate.root : undefined;
-    if (news.submission && news.submission.id === this.#flight?.id) {
-      await this.#moved(this.#flight, news.submission, signal);
-    }
-    if (news.head) await this.#newHead(news.head, own);
+    if (news.error !== undefined) reportTrouble(this.#deps.report, news.error, signal);
+    const { flight } = this.#courier;
+    const accepted = news.submission && this.#courier.hear(news.submission, news.head ?? this.#head);
+    if (accepted) await this.#balance(signal);
+    if (news.head) await this.#newHead(news.head, flight, signal);
   }
 
-  async #newHead(head: Head, own: string | undefined): Promise<void> {
+  async #newHead(head: Head, flight: Flight | undefined, signal: AbortSignal): Promise<void> {
     const before = this.#head;
-    const ours = head.view.root === own || head.view.root === before.view.root;
-    this.#deps.report({ type: 'head', height: head.view.head.index, root: head.view.root, ours });
+    const { index: height } = head.view.head;
+    const { root } = head.view;
     if (head.meta.payload !== before.meta.payload) {
+      this.#deps.report({ type: 'head', height, root, continued: 'restarted' });
       this.#training.dispose();
       await this.#begin(head);
       return;
     }
     this.#take(head);
-    this.#training.rebase(head.view.root);
-    if (!ours) this.#startAgain();
+    const base = baseOf(before, head, flight?.leads ? flight : undefined);
+    const continued = await this.#continue(base, flight, signal);
+    this.#training.rebase(root);
+    this.#deps.report({ type: 'head', height, root, continued });
+  }
+
+  /** Goes on from the new head with what was trained since `base`, if that is worth anything there. */
+  async #continue(base: Base, flight: Flight | undefined, signal: AbortSignal): Promise<Continuation> {
+    if (changedByOthers(this.#head, base).length === 0) return 'ours';
+    const { trainer } = this.#training;
+    const weights = await trainer.weights();
+    const merge = await mergeInto({ head: this.#head, base }, weights, () => this.#appraise(weights, signal));
+    if (flight && merge?.share !== 1) flight.leads = false;
+    if (!merge) {
+      this.#startAgain();
+      return 'restarted';
+    }
+    trainer.load(weights);
+    this.#worse = 0;
+    if (merge.passed) this.#pace.lookSoon();
+    return 'merged';
+  }
+
+  /** Weights that cannot be judged gain nothing. */
+  async #appraise(weights: ReadonlyMap<string, Float32Array>, signal: AbortSignal): Promise<Verdict> {
+    try {
+      return await this.#judge.judge(packCandidate(this.#head, weights), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      reportTrouble(this.#deps.report, error, signal);
+      return { meanGainMicroNats: 0, passed: false };
+    }
   }
 
   /** From the head's weights; what the optimiser learned about their steepness stays. */
@@ -199,31 +212,8 @@ export class Miner {
     this.#training.trainer.load(this.#head.tensors);
     this.#pace.looked();
     this.#worse = 0;
-    if (this.#flight) this.#flight.leads = false;
-  }
-
-  async #moved(flight: Flight, view: SubmissionView, signal: AbortSignal): Promise<void> {
-    const { report } = this.#deps;
-    if (view.state !== flight.state) report({ type: 'state', submission: flight.id, state: view.state });
-    flight.state = view.state;
-    if (view.state === 'rejected') {
-      this.#flight = undefined;
-      this.#pace.failed();
-      const { code = 'INTERNAL', message = 'no reason was given', details = {} } = view.error ?? {};
-      report({ type: 'rejected', submission: flight.id, code, message, details });
-    }
-    if (view.state === 'paid' || view.state === 'committed') {
-      this.#flight = undefined;
-      this.#pace.accepted();
-      report({
-        type: 'accepted',
-        submission: flight.id,
-        lossBeforeNats: view.verdict?.loss_before_nats ?? null,
-        lossAfterNats: view.verdict?.loss_after_nats ?? null,
-        reward: view.reward ?? null,
-      });
-      await this.#balance(signal);
-    }
+    const { flight } = this.#courier;
+    if (flight) flight.leads = false;
   }
 
   /** Are the weights worth a submission by now? */
@@ -231,7 +221,7 @@ export class Miner {
     this.#pace.looked();
     const candidate = packCandidate(this.#head, await this.#training.trainer.weights());
     try {
-      const verdict = await this.#judge.judge(candidate.tensors, signal);
+      const verdict = await this.#judge.judge(candidate, signal);
       this.#deps.report({
         type: 'estimate',
         headNats: verdict.meanBaseMicroNats / 1e6,
@@ -245,24 +235,9 @@ export class Miner {
       if (!verdict.passed) return this.#pace.failed();
     } catch (error) {
       this.#pace.failed();
-      return this.#trouble(error, signal);
+      return reportTrouble(this.#deps.report, error, signal);
     }
-    this.#upload = this.#send(candidate, signal).finally(() => {
-      this.#upload = undefined;
-    });
-  }
-
-  async #send(candidate: Candidate, signal: AbortSignal): Promise<void> {
-    const { api, key, report } = this.#deps;
-    const file = signCandidate(candidate, this.#head, key);
-    try {
-      await api.uploadParameters({ body: file.body, totalBytes: file.totalBytes, signal });
-      this.#flight = { id: file.id, candidate, state: 'received', leads: true };
-      report({ type: 'sent', submission: file.id, bytes: file.totalBytes });
-    } catch (error) {
-      this.#pace.failed();
-      this.#trouble(error, signal);
-    }
+    this.#courier.send(candidate, this.#head, signal);
   }
 
   async #balance(signal: AbortSignal): Promise<void> {
@@ -270,14 +245,8 @@ export class Miner {
       const { balance } = await this.#deps.api.balance(this.#deps.key.address, signal);
       this.#deps.report({ type: 'balance', units: balance });
     } catch (error) {
-      this.#trouble(error, signal);
+      reportTrouble(this.#deps.report, error, signal);
     }
-  }
-
-  #trouble(error: unknown, signal: AbortSignal): void {
-    if (signal.aborted) return;
-    if (!(error instanceof PoolError)) throw error;
-    this.#deps.report({ type: 'trouble', code: error.code, message: error.message });
   }
 }
 

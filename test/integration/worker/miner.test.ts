@@ -12,6 +12,7 @@ import type { MinerEvent } from '#worker/train/miner-events.ts';
 type Of<T extends MinerEvent['type']> = Extract<MinerEvent, { type: T }>;
 
 const key = keyPair(new Uint8Array(32).fill(8));
+const otherKey = keyPair(new Uint8Array(32).fill(9));
 const file = join(await tempDir(), 'text.txt');
 before(async () => {
   await writeFile(file, TINY_TEXT);
@@ -27,15 +28,15 @@ class Run {
   #wake = () => {};
   #read = 0;
 
-  constructor(options: Partial<MinerOptions> = {}, pool = new TinyPool()) {
+  constructor(options: Partial<MinerOptions> = {}, pool = new TinyPool(), miner = key) {
     const started = performance.now();
     this.pool = pool;
-    const miner = new Miner(
+    const mining = new Miner(
       { batchSize: 4, learningRate: 1e-2, file, backend: 'wasm', firstLookMs: 100, ...options },
       {
         api: pool,
         payloads: pool,
-        key,
+        key: miner,
         random: () => 0.25,
         now: () => (performance.now() - started) * 100,
         report: (event) => {
@@ -44,7 +45,7 @@ class Run {
         },
       },
     );
-    this.ended = miner.run(this.#stop.signal);
+    this.ended = mining.run(this.#stop.signal);
     this.ended.catch(() => {});
   }
 
@@ -79,7 +80,7 @@ it('submits what it should pass, is paid, and goes on from its own weights', asy
   pool.accept();
   assert.equal((await run.next('accepted')).reward, '100');
   assert.equal((await run.next('balance')).units, '100');
-  assert.equal((await run.next('head')).ours, true);
+  assert.equal((await run.next('head')).continued, 'ours');
   await run.next('sent');
   assert.equal(pool.submissions[1]?.view.base, first && pool.root);
   await run.stop();
@@ -90,15 +91,14 @@ it('submits what it should pass, is paid, and goes on from its own weights', asy
   );
 });
 
-it('starts again from the head of another miner', async () => {
-  const run = new Run({ firstLookMs: 1e9 });
-  await run.next('step');
-  for (let i = 0; i < 40; i++) await run.next('step');
-  const trained = (run.events.at(-1) as Of<'step'>).loss;
+it('starts again from a head to which its own training adds nothing', async () => {
+  const run = new Run({ firstLookMs: 1e9, learningRate: 1, warmup: 1 });
+  while ((await run.next('step')).step < 8);
   run.pool.commit(run.pool.freshTensors(99));
-  assert.equal((await run.next('head')).ours, false);
+  assert.equal((await run.next('head')).continued, 'restarted');
+  const astray = (run.events.findLast((event) => event.type === 'step') as Of<'step'>).loss;
   const { loss } = await run.next('step');
-  assert.ok(loss > trained + 0.3, `expected the loss of untrained weights, got ${loss} after ${trained}`);
+  assert.ok(loss < astray - 0.3, `expected the loss of untrained weights, got ${loss} after ${astray}`);
   await run.stop();
 });
 
@@ -188,6 +188,66 @@ it('trains and sends chosen tensors alone', async () => {
   assert.ok(tensors.every(({ name, hash }) => /mlp|wte/.test(name) && !before.has(hash)));
   run.pool.accept();
   await run.next('accepted');
-  assert.equal((await run.next('head')).ours, true);
+  assert.equal((await run.next('head')).continued, 'ours');
   await run.stop();
+});
+
+/** Ends after few steps, with a submission: no training follows. */
+const SHORT = { steps: 12, firstLookMs: 1e9 };
+
+it('adds its change to the head of another miner, also what was refused for it, without a training step', async () => {
+  const pool = new TinyPool();
+  const first = new Run(SHORT, pool);
+  await first.next('sent');
+  const second = new Run({ ...SHORT, seed: 77 }, pool, otherKey);
+  await second.next('sent');
+  const before = pool.values();
+  const change = pool.values(1);
+  pool.accept(0);
+  await first.ended;
+  const head = pool.values();
+  pool.reject('GATE_NOT_BETTER', 1);
+  assert.equal((await second.next('rejected')).code, 'GATE_NOT_BETTER');
+  assert.equal((await second.next('head')).continued, 'merged');
+  const estimate = await second.next('estimate');
+  assert.ok(estimate.send && estimate.gainNats > 0);
+  await second.next('sent');
+  assert.equal(pool.submissions.length, 3);
+  assert.equal(pool.submissions[2]?.view.base, pool.root);
+  assert.notDeepEqual(head, before);
+  for (const [name, values] of pool.values(2)) {
+    const [b, h, c] = [before, head, change].map((tensors) => tensors.get(name) as Float32Array);
+    const sum = values.map((_, i) => (h?.[i] as number) + ((c?.[i] as number) - (b?.[i] as number)));
+    assert.deepEqual(values, sum, name);
+  }
+  pool.accept();
+  await second.next('accepted');
+  await second.ended;
+  assert.equal(second.events.filter(({ type }) => type === 'step').length, SHORT.steps);
+});
+
+it('a submission in flight may be accepted beside the change of another miner', async () => {
+  const pool = new TinyPool();
+  const first = new Run({ ...SHORT, only: ['*.mlp.*'] }, pool);
+  await first.next('sent');
+  const second = new Run({ firstLookMs: 2_000, only: ['transformer.wte.weight'] }, pool, otherKey);
+  await second.next('sent');
+  pool.accept(0);
+  await first.ended;
+  const { root } = pool;
+  const merged = await second.next('head');
+  assert.deepEqual([merged.continued, merged.root], ['merged', root]);
+  const own = new Set(pool.submissions[1]?.tensors.map(({ hash }) => hash));
+  pool.accept(1);
+  await second.next('accepted');
+  assert.equal((await second.next('head')).continued, 'ours');
+  await second.next('sent');
+  const { view, tensors } = pool.submissions[2] as (typeof pool.submissions)[number];
+  assert.equal(view.base, pool.root);
+  assert.deepEqual(
+    tensors.map(({ name }) => name),
+    ['transformer.wte.weight'],
+  );
+  assert.ok(tensors.every(({ hash }) => !own.has(hash)));
+  await second.stop();
 });
