@@ -122,7 +122,8 @@ export interface SignedBytes {
 
 /** A signed safetensors file of all tensors of the head, with `changed` instead of its own. */
 export async function signedFile(head: Head, changed: Weights, key: KeyPair): Promise<SignedBytes> {
-  const file = signCandidate(packCandidate(head, new Map([...head.tensors, ...changed])), head, key);
+  const candidate = packCandidate(head, new Map([...head.tensors, ...changed]));
+  const file = signCandidate({ ...candidate, changed: candidate.refs }, head, key);
   const parts: Uint8Array[] = [];
   for await (const part of file.body) parts.push(part);
   return { id: file.id, bytes: Uint8Array.from(Buffer.concat(parts)) };

@@ -41,8 +41,7 @@ export function packCandidate(head: Head, weights: ReadonlyMap<string, Float32Ar
     tensors.set(ref.name, ref.dtype === 'F32' ? values : toFloat32(ref.dtype, packed));
     return { ...ref, hash: createHash('sha256').update(packed).digest('hex') };
   });
-  const before = new Set(head.refs.map(({ hash }) => hash));
-  const changed = refs.filter(({ hash }) => !before.has(hash));
+  const changed = refs.filter(({ hash }, i) => hash !== head.refs[i]?.hash);
   return { refs, changed, bytes, tensors, root: rootOf(refs) };
 }
 
