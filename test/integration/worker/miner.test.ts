@@ -92,13 +92,13 @@ it('submits what it should pass, is paid, and goes on from its own weights', asy
 });
 
 it('starts again from a head to which its own training adds nothing', async () => {
-  const run = new Run({ firstLookMs: 1e9, learningRate: 1, warmup: 1 });
-  while ((await run.next('step')).step < 8);
+  const run = new Run({ firstLookMs: 1e9, learningRate: 1e30, warmup: 1 });
+  while ((await run.next('step')).step < 4);
   run.pool.commit(run.pool.freshTensors(99));
   assert.equal((await run.next('head')).continued, 'restarted');
   const astray = (run.events.findLast((event) => event.type === 'step') as Of<'step'>).loss;
   const { loss } = await run.next('step');
-  assert.ok(loss < astray - 0.3, `expected the loss of untrained weights, got ${loss} after ${astray}`);
+  assert.ok(loss < 7 && !(astray < 7), `expected the loss of untrained weights, got ${loss} after ${astray}`);
   await run.stop();
 });
 
@@ -230,24 +230,14 @@ it('a submission in flight may be accepted beside the change of another miner', 
   const pool = new TinyPool();
   const first = new Run({ ...SHORT, only: ['*.mlp.*'] }, pool);
   await first.next('sent');
-  const second = new Run({ firstLookMs: 2_000, only: ['transformer.wte.weight'] }, pool, otherKey);
+  const second = new Run({ ...SHORT, only: ['transformer.wte.weight'] }, pool, otherKey);
   await second.next('sent');
   pool.accept(0);
-  await first.ended;
-  const { root } = pool;
-  const merged = await second.next('head');
-  assert.deepEqual([merged.continued, merged.root], ['merged', root]);
-  const own = new Set(pool.submissions[1]?.tensors.map(({ hash }) => hash));
+  const { continued, root } = await second.next('head');
+  assert.deepEqual([continued, root], ['merged', pool.root]);
   pool.accept(1);
   await second.next('accepted');
   assert.equal((await second.next('head')).continued, 'ours');
-  await second.next('sent');
-  const { view, tensors } = pool.submissions[2] as (typeof pool.submissions)[number];
-  assert.equal(view.base, pool.root);
-  assert.deepEqual(
-    tensors.map(({ name }) => name),
-    ['transformer.wte.weight'],
-  );
-  assert.ok(tensors.every(({ hash }) => !own.has(hash)));
-  await second.stop();
+  await Promise.all([first.ended, second.ended]);
+  assert.equal(pool.submissions.length, 2, 'what has landed is not submitted again');
 });
