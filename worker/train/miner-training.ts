@@ -1,4 +1,3 @@
-import { Tokenizer } from '#shared/text/tokenizer.ts';
 import { Checkpoint } from '#worker/train/checkpoint.ts';
 import { type Corpus, loadCorpus } from '#worker/train/corpus.ts';
 import type { MinerEvent } from '#worker/train/miner-events.ts';
@@ -40,7 +39,7 @@ export async function trainFromHead(
   const { config, manifest } = head.meta;
   const { batchSize: batch, accumulate = 1, steps = USUAL_STEPS, only = [], file, checkpoint } = options;
   const corpus = await loadCorpus(
-    Tokenizer.fromJson(manifest.tokenizer, manifest.tokenizer_config),
+    { tokenizer: manifest.tokenizer, tokenizerConfig: manifest.tokenizer_config },
     file === undefined ? {} : { file },
   );
   const { root } = head.view;

@@ -1,5 +1,4 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
-import { Tokenizer } from '#shared/text/tokenizer.ts';
 import { safetensorsHeader } from '#shared/weights/safetensors.ts';
 import { NewFolder } from '#worker/audit/new-folder.ts';
 import { Checkpoint } from '#worker/train/checkpoint.ts';
@@ -68,7 +67,7 @@ export async function trainModel(
   try {
     const { config, tensors, root, tokenizer } = source;
     const corpus = await loadCorpus(
-      Tokenizer.fromJson(tokenizer, source.files.get('tokenizer_config.json')),
+      { tokenizer, tokenizerConfig: source.files.get('tokenizer_config.json') },
       options.file === undefined ? {} : { file: options.file },
     );
     const found = options.checkpoint === undefined ? undefined : await Checkpoint.find(options.checkpoint);

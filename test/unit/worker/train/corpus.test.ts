@@ -7,7 +7,9 @@ import { toTokenizerJson, trainBpe } from '#shared/text/bpe-trainer.ts';
 import { Tokenizer } from '#shared/text/tokenizer.ts';
 import { loadCorpus } from '#worker/train/corpus.ts';
 
-const tokenizer = Tokenizer.fromJson(toTokenizerJson(trainBpe(['the whale'], 260)));
+const json = toTokenizerJson(trainBpe(['the whale'], 260));
+const tokenizer = Tokenizer.fromJson(json);
+const texts = { tokenizer: json };
 let folder = '';
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'aiblock-corpus-'));
@@ -21,7 +23,7 @@ async function fileOf(content: string | Uint8Array): Promise<string> {
 }
 
 test('the training chapters, without those of the validation', async () => {
-  const { train, chars, source } = await loadCorpus(tokenizer);
+  const { train, chars, source } = await loadCorpus(texts);
   assert.equal(chars, 998774);
   assert.ok(train instanceof Uint16Array && train.length > 0);
   assert.equal(train.at(-1), tokenizer.endOfText);
@@ -32,15 +34,21 @@ test('the training chapters, without those of the validation', async () => {
 
 test("a file of the miner's own is one document, byte for byte", async () => {
   const file = await fileOf('\ufeffthe  whale\r\n\n');
-  const { train, chars } = await loadCorpus(tokenizer, { file });
+  const { train, chars } = await loadCorpus(texts, { file });
   assert.deepEqual([...train], [...tokenizer.encode('the  whale\r\n\n'), 0]);
   assert.equal(chars, 13);
 });
 
 test('OPTION: a file that is missing, a folder, empty, or not UTF-8', async () => {
   const refused = { code: 'OPTION' };
-  await assert.rejects(loadCorpus(tokenizer, { file: join(folder, 'none') }), refused);
-  await assert.rejects(loadCorpus(tokenizer, { file: folder }), refused);
-  await assert.rejects(loadCorpus(tokenizer, { file: await fileOf('') }), refused);
-  await assert.rejects(loadCorpus(tokenizer, { file: await fileOf(Uint8Array.of(0x41, 0xff)) }), refused);
+  await assert.rejects(loadCorpus(texts, { file: join(folder, 'none') }), refused);
+  await assert.rejects(loadCorpus(texts, { file: folder }), refused);
+  await assert.rejects(loadCorpus(texts, { file: await fileOf('') }), refused);
+  await assert.rejects(loadCorpus(texts, { file: await fileOf(Uint8Array.of(0x41, 0xff)) }), refused);
+});
+
+test('TOKENIZER: what is none, or cannot be read', async () => {
+  const refused = { code: 'TOKENIZER' };
+  await assert.rejects(loadCorpus({ tokenizer: '{}' }), refused);
+  await assert.rejects(loadCorpus({ ...texts, tokenizerConfig: '[' }), refused);
 });
