@@ -15,6 +15,8 @@ const COMMANDS = [
   'upload',
   'chat',
   'verify',
+  'wallet',
+  'doctor',
   'export',
 ];
 const NOBODY = 'http://127.0.0.1:9';
