@@ -128,9 +128,7 @@ describe('GPT-2', () => {
     await assert.rejects(Model.load(config, fromValues(extra)), code('WEIGHTS_NAMES'));
     const model = await Model.load(config, fromValues(weights));
     const first = await model.losses(batch, time);
-    const bad = new Map([
-      ['transformer.ln_f.weight', new Float32Array(config.width + 1)],
-    ]);
+    const bad = new Map([['transformer.ln_f.weight', new Float32Array(config.width + 1)]]);
     const tensors = tf.memory().numTensors;
     await assert.rejects(model.swap(fromValues(bad)), code('WEIGHTS_SHAPE'));
     assert.equal(tf.memory().numTensors, tensors);
