@@ -6,6 +6,7 @@ import { allLogits, gradientsOf, valuesOf } from '#test/helpers/model-passes.ts'
 import { type ModelVector, readModelVectors, readSlopes } from '#test/helpers/model-vectors.ts';
 import { onBackend, randomIds } from '#test/helpers/tensors.ts';
 import { Model } from '#worker/model/model.ts';
+import { leastBudget } from '#worker/model/streamed-weights.ts';
 
 const LOGIT_TOLERANCE = 1e-4;
 /** 10 micro-nats. */
@@ -31,6 +32,7 @@ export function describeModels(backend: string, start: () => Promise<unknown>): 
       it('has them token by token with a cache', () => checkCached(vector));
       it('has them for sequences of different lengths side by side', () => checkTogether(vector));
       it('has the losses of transformers', () => checkLosses(vector));
+      it('has them layer by layer, in the least memory', () => checkStreamed(vector));
       it('takes the greedy tokens of the plain backend', () => checkGreedy(vector));
       it('has the gradients of the plain backend', () => checkGradients(vector));
       it('has gradients with the slopes of differences in float64', () => checkSlopes(vector));
@@ -97,6 +99,18 @@ function checkLosses(vector: ModelVector): Promise<void> {
       assertWithin([mean(ours)], [mean(losses)], { what: `${ids.length} tokens`, tolerance: LOSS_TOLERANCE });
     }
   });
+}
+
+/** More than once round: memory that one layer leaves is the next one's. */
+async function checkStreamed({ config, tensors, sequences }: ModelVector): Promise<void> {
+  const model = await Model.load(config, tensors, leastBudget(config));
+  for (let round = 0; round < 3; round++) {
+    for (const { ids, losses } of sequences.filter(({ ids }) => ids.length > 1)) {
+      const ours = await model.losses({ ids: ids.slice(0, -1), labels: ids.slice(1) }, ids.length - 1);
+      assertWithin([mean(ours)], [mean(losses)], { what: `round ${round}`, tolerance: LOSS_TOLERANCE });
+    }
+  }
+  model.dispose();
 }
 
 async function checkGreedy(vector: ModelVector): Promise<void> {

@@ -2,7 +2,7 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import * as tf from '@tensorflow/tfjs';
 import { must } from '#shared/errors/pool-error.ts';
 import { type ModelConfig, tensorShapes } from '#shared/weights/model-config.ts';
-import { loadTensor, type RowRange } from '#worker/model/load-tensor.ts';
+import { loadTensor, type RowRange, releaseTensor } from '#worker/model/load-tensor.ts';
 import { type Lookup, networkOf } from '#worker/model/network.ts';
 import { type AnyTensor, closeTensor, readFloats, type TensorSource } from '#worker/model/stored-tensor.ts';
 import { checkComplete, checked, type WeightSet } from '#worker/model/weight-set.ts';
@@ -224,7 +224,7 @@ export class StreamedWeights implements WeightSet {
     if (!held) return;
     this.#held.delete(key);
     this.#heldBytes -= held.bytes;
-    held.tensor?.dispose();
+    if (held.tensor) releaseTensor(held.tensor);
   }
 
   #whole(name: string): Piece {
