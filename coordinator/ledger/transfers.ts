@@ -126,7 +126,12 @@ export class Transfers {
     clearTimeout(this.#timer);
     await this.#running;
     for (const { reject } of this.#pending.splice(0))
-      reject(new PoolError('UNAVAILABLE', 'the pool is closing; nothing was transferred'));
+      reject(
+        new PoolError(
+          'UNAVAILABLE',
+          'the pool is closing; the same transfer again will be answered after its start',
+        ),
+      );
   }
 
   #run(): void {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { writeSecretFile } from '#worker/client/secret-file.ts';
 
 /**
  * The secp256k1 key in a file (32 bytes as hex, mode 0600), made if the file is missing. Throws OPTION where
@@ -48,14 +48,7 @@ async function read(path: string): Promise<string | undefined> {
 
 async function write(path: string, text: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeSecretFile(path, text);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw ioError(path, cause);
   }

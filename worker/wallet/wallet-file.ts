@@ -1,8 +1,8 @@
-import { mkdir, open, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { writeSecretFile } from '#worker/client/secret-file.ts';
 import { decryptKeystore, isKeystore } from '#worker/wallet/keystore.ts';
 
 /**
@@ -29,14 +29,7 @@ export async function readWallet(path: string, password: () => Promise<string>):
 /** Writes a new file that only its owner can read; a file that exists is never replaced: OPTION. */
 export async function writeNewWallet(path: string, text: string): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeSecretFile(path, text);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     const why = code === 'EEXIST' ? 'exists; a wallet is never overwritten' : `cannot be written (${code})`;
