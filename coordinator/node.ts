@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { poolApi } from '#coordinator/api.ts';
@@ -13,11 +12,13 @@ import { Reputations } from '#coordinator/dispatch/reputations.ts';
 import { Workers } from '#coordinator/dispatch/workers.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { createApp } from '#coordinator/http/app.ts';
+import { listen } from '#coordinator/http/listen.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Log } from '#coordinator/log.ts';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
+import { metricSources } from '#coordinator/metrics/sources.ts';
 import { MiningStage } from '#coordinator/mining/mining.ts';
 import { WorkBoard } from '#coordinator/mining/work-board.ts';
 import { Notices } from '#coordinator/notices.ts';
@@ -122,7 +123,7 @@ async function serveReadOnly(state: State, closers: Closers): Promise<string> {
   const readiness = readinessOf({ store: async () => `height ${chain.height('B')}` });
   const api = poolApi({ chain, ledger, submissions, metrics, readiness });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: [] });
-  return listen(createServer(app), options, closers);
+  return serve(createServer(app), options, closers);
 }
 
 async function serveLive(state: State, closers: Closers): Promise<string> {
@@ -286,31 +287,10 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const edge = new WebSocketEdge(http, endpoints);
   closers.push(() => pipeline.close());
   await pipeline.start();
-  const url = await listen(http, options, closers);
+  const url = await serve(http, options, closers);
   // First of all: the HTTP server waits for every connection, also for those that became WebSockets.
   closers.push(() => edge.close());
   return url;
-}
-
-function metricSources(
-  { chain, ledger, submissions }: State,
-  live?: { workers: Workers; queue: EvaluationQueue },
-): Parameters<typeof createMetrics>[0] {
-  return {
-    chainHeights: () => ({ A: chain.height('A'), B: chain.height('B') }),
-    headTimestampMs: () => chain.sealed.position.timestampMs,
-    validationLossNats: () => (chain.newestLoss === null ? null : chain.newestLoss / 1e6),
-    submissionsInProgress: () => submissions.counts(),
-    workers: () =>
-      (live?.workers.sessions() ?? []).map((session) => ({
-        name: session.hello.name,
-        roles: session.hello.roles,
-        hashesPerSecond: session.hashesPerSecond,
-        tokensPerSecond: session.tokensPerSecond,
-      })),
-    ledger: () => ({ mintedUnits: ledger.totals.minted, balanced: ledger.sums }),
-    queues: async () => (live ? [{ queue: 'evaluation', ...(await live.queue.counts()) }] : []),
-  };
 }
 
 function observer(metrics: Metrics, log: Log): Parameters<typeof createApp>[1] {
@@ -320,36 +300,8 @@ function observer(metrics: Metrics, log: Log): Parameters<typeof createApp>[1] {
   };
 }
 
-/** Slow headers and idle connections end by themselves. */
-const HEADERS_TIMEOUT_MS = 15_000;
-const KEEP_ALIVE_MS = 10_000;
-
-async function listen(http: Server, { host, port }: CoordinatorOptions, closers: Closers): Promise<string> {
-  http.headersTimeout = HEADERS_TIMEOUT_MS;
-  http.keepAliveTimeout = KEEP_ALIVE_MS;
-  // Uploads take as long as they take: the upload handler has a least rate instead.
-  http.requestTimeout = 0;
-  await new Promise<void>((resolve, reject) => {
-    http.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        new PoolError(
-          'OPTION',
-          `cannot listen on ${host}:${port}: ${error.code === 'EADDRINUSE' ? 'the port is in use; set AIBLOCK_PORT' : error.message}`,
-          {},
-          { cause: error },
-        ),
-      ),
-    );
-    http.listen(port, host, resolve);
-  });
-  closers.push(
-    () =>
-      new Promise<void>((resolve) => {
-        http.close(() => resolve());
-        setTimeout(() => http.closeAllConnections(), 1_000).unref();
-      }),
-  );
-  const address = http.address() as AddressInfo;
-  const shown = address.address === '0.0.0.0' || address.address === '::' ? '127.0.0.1' : address.address;
-  return `http://${shown.includes(':') ? `[${shown}]` : shown}:${address.port}`;
+async function serve(http: Server, options: CoordinatorOptions, closers: Closers): Promise<string> {
+  const { url, close } = await listen(http, options);
+  closers.push(close);
+  return url;
 }

@@ -1,0 +1,34 @@
+import type { Chain } from '#coordinator/chain/chain.ts';
+import type { Workers } from '#coordinator/dispatch/workers.ts';
+import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import type { createMetrics } from '#coordinator/metrics/metrics.ts';
+import type { EvaluationQueue } from '#coordinator/queue/evaluation-queue.ts';
+import type { Submissions } from '#coordinator/store/submissions.ts';
+
+interface SourceParts {
+  readonly chain: Chain;
+  readonly ledger: Ledger;
+  readonly submissions: Submissions;
+}
+
+/** Where the gauges read their values on each scrape; a coordinator that only reads has neither workers nor queue. */
+export function metricSources(
+  { chain, ledger, submissions }: SourceParts,
+  live?: { readonly workers: Workers; readonly queue: EvaluationQueue },
+): Parameters<typeof createMetrics>[0] {
+  return {
+    chainHeights: () => ({ A: chain.height('A'), B: chain.height('B') }),
+    headTimestampMs: () => chain.sealed.position.timestampMs,
+    validationLossNats: () => (chain.newestLoss === null ? null : chain.newestLoss / 1e6),
+    submissionsInProgress: () => submissions.counts(),
+    workers: () =>
+      (live?.workers.sessions() ?? []).map((session) => ({
+        name: session.hello.name,
+        roles: session.hello.roles,
+        hashesPerSecond: session.hashesPerSecond,
+        tokensPerSecond: session.tokensPerSecond,
+      })),
+    ledger: () => ({ mintedUnits: ledger.totals.minted, balanced: ledger.sums }),
+    queues: async () => (live ? [{ queue: 'evaluation', ...(await live.queue.counts()) }] : []),
+  };
+}
