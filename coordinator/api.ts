@@ -66,7 +66,7 @@ export function poolApi(parts: ApiParts): PoolApi {
       const { journal, totals } = ledger;
       return {
         entries: (await ledger.entries(from, limit)).map(toHex),
-        journal: { seq: journal.seq, head: toHex(journal.head) },
+        journal: { seq: journal.seq, head: toHex(journal.head), root: toHex(journal.root) },
         minted: totals.minted.toString(),
         burned: totals.burned.toString(),
       };

@@ -65,7 +65,7 @@ export interface PoolApi {
     limit: number,
   ) => Promise<{
     entries: string[];
-    journal: { seq: number; head: string };
+    journal: { seq: number; head: string; root: string };
     minted: string;
     burned: string;
   }>;

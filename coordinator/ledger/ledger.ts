@@ -1,7 +1,14 @@
 import { accountEntries, entryIndexOps, indexMissing } from '#coordinator/ledger/account-entries.ts';
+import { growJournalTree, journalPath, openJournalTree } from '#coordinator/ledger/journal-tree.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
-import { type JournalEntry, type JournalHead, linkEntries, type Move } from '#shared/block/journal.ts';
+import {
+  type JournalEntry,
+  type JournalHead,
+  type JournalLink,
+  linkEntries,
+  type Move,
+} from '#shared/block/journal.ts';
 import {
   bigintFromBytes,
   concatBytes,
@@ -11,6 +18,7 @@ import {
   utf8ToBytes,
   ZERO_32,
 } from '#shared/crypto/bytes.ts';
+import { type GrowingTree, rootOfPeaks } from '#shared/crypto/merkle-tree.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
 export interface LedgerTotals {
@@ -25,15 +33,14 @@ export type Balances = ReadonlyMap<string, bigint>;
 export interface PreparedEntries {
   readonly ops: readonly KvOp[];
   readonly entries: readonly JournalEntry[];
-  readonly journal: JournalHead;
-  readonly totals: LedgerTotals;
-  /** Σ balances. */
-  readonly sum: bigint;
+  readonly state: LedgerState;
 }
 
 interface LedgerState {
-  readonly journal: JournalHead;
+  readonly journal: JournalLink;
+  readonly tree: GrowingTree;
   readonly totals: LedgerTotals;
+  /** Σ balances. */
   readonly sum: bigint;
 }
 
@@ -64,14 +71,16 @@ export class Ledger {
     };
     let sum = 0n;
     for await (const [, balance] of kv.entries(bucketRange(BUCKET.balance))) sum += bigintFromBytes(balance);
-    const ledger = new Ledger(kv, networkId, { journal, totals, sum });
+    const tree = await openJournalTree(kv, journal.seq);
+    const ledger = new Ledger(kv, networkId, { journal, tree, totals, sum });
     must(ledger.sums, 'JOURNAL', 'the balances do not sum to minted less burned');
     await indexMissing(kv, journal.seq);
     return ledger;
   }
 
   get journal(): JournalHead {
-    return this.#state.journal;
+    const { journal, tree } = this.#state;
+    return { ...journal, root: rootOfPeaks(tree.peaks) };
   }
 
   get totals(): LedgerTotals {
@@ -120,38 +129,48 @@ export class Ledger {
     return out;
   }
 
+  /** Merkle path from entry `index` to the root that the journal had after its first `size` entries. */
+  path(index: number, size: number): Promise<Uint8Array[]> {
+    return journalPath(this.#kv, index, size);
+  }
+
   /**
    * Links the moves and computes the balances after them; AMOUNT where one would fall below zero on the way.
    * JOURNAL where the balances have stopped adding up: then nothing is moved any more.
    */
   async prepare(moves: readonly Move[], at: number): Promise<PreparedEntries> {
     must(this.sums, 'JOURNAL', 'the balances do not sum to minted less burned: nothing is paid any more');
-    const { entries, head } = linkEntries(this.#networkId, this.journal, { moves, at });
+    const { entries, head } = linkEntries(this.#networkId, this.#state.journal, { moves, at });
     const before = await this.balances(moves.flatMap(({ from, to }) => [from, to]).filter((a) => a !== null));
     const { after, minted, burned } = this.#moved(moves, before);
     let { sum } = this.#state;
     for (const [address, balance] of after) sum += balance - (before.get(address) as bigint);
-    const state = u64be(head.seq);
+    const grown = growJournalTree(
+      this.#state.tree,
+      entries.map(({ bytes }) => bytes),
+    );
     return {
       ops: [
         ...entries.map(({ entry, bytes }) => put(bucketKey(BUCKET.journalEntry, entry.seq), bytes)),
         ...[...after].map(([address, balance]) => put(balanceKey(address), u256(balance))),
-        put(bucketKey(BUCKET.journalHead), concatBytes(state, head.head, u256(minted), u256(burned))),
+        put(
+          bucketKey(BUCKET.journalHead),
+          concatBytes(u64be(head.seq), head.head, u256(minted), u256(burned)),
+        ),
+        ...grown.ops,
         ...entryIndexOps(
           entries.map(({ entry }) => entry),
           head.seq,
         ),
       ],
       entries: entries.map(({ entry }) => entry),
-      journal: head,
-      totals: { minted, burned },
-      sum,
+      state: { journal: head, tree: grown.tree, totals: { minted, burned }, sum },
     };
   }
 
   /** To be called when the ops of `prepare` are on disk. */
-  apply({ journal, totals, sum }: PreparedEntries): void {
-    this.#state = { journal, totals, sum };
+  apply({ state }: PreparedEntries): void {
+    this.#state = state;
   }
 
   #moved(moves: readonly Move[], before: Balances) {

@@ -50,7 +50,7 @@ function sealOf({ chain, salts, record, journal, rewards }: TemplateInputs, part
     salt: verdict.salt,
     next_salt_hash: salts.hashFor(chain.sealed.position.index + parts),
     certificate: { head: verdict.head, windows: verdict.windows, attestations: verdict.attestations },
-    journal: { seq: journal.seq, head: journal.head },
+    journal: { seq: journal.seq, head: journal.head, root: journal.root },
     rewards: rewardsHash(chain.networkId, rewards),
   };
 }

@@ -53,6 +53,8 @@ export const BUCKET = {
   worker: 0x50,
   /** public key → what the pool thinks of its results: see reputations.ts. */
   reputation: 0x51,
+  /** level (1 byte, from 1) ‖ u64 index → hash of a complete subtree over the journal: see journal-tree.ts. */
+  journalNode: 0x68,
 } as const;
 
 export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];

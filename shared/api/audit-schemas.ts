@@ -15,7 +15,7 @@ export const rawBlocksSchema = z.strictObject({
 /** `GET /journal?from&limit`: encoded entries, and where the journal stood when they were read. */
 export const journalPageSchema = z.strictObject({
   entries: z.array(hex),
-  journal: z.strictObject({ seq: z.int().nonnegative(), head: hex32 }),
+  journal: z.strictObject({ seq: z.int().nonnegative(), head: hex32, root: hex32 }),
   minted: units,
   burned: units,
 });

@@ -1,6 +1,14 @@
-import { decodeEntry, entryDigest, type JournalEntry, type JournalHead } from '#shared/block/journal.ts';
-import { equalBytes, toHex, ZERO_32 } from '#shared/crypto/bytes.ts';
+import {
+  decodeEntry,
+  EMPTY_JOURNAL,
+  entryDigest,
+  type JournalEntry,
+  type JournalHead,
+  type JournalLink,
+} from '#shared/block/journal.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
+import { EMPTY_TREE, type GrowingTree, growTree, rootOfPeaks } from '#shared/crypto/merkle-tree.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
 /**
@@ -10,7 +18,8 @@ import { must } from '#shared/errors/pool-error.ts';
  */
 export class JournalAudit {
   readonly #networkId: Uint8Array;
-  #journal: JournalHead = { seq: 0, head: ZERO_32 };
+  #journal: JournalLink = EMPTY_JOURNAL;
+  #tree: GrowingTree = EMPTY_TREE;
   #minted = 0n;
   #burned = 0n;
   readonly #balances = new Map<string, bigint>();
@@ -19,9 +28,15 @@ export class JournalAudit {
     this.#networkId = networkId;
   }
 
-  /** Where the replay stands. */
+  /** Where the replay stands. The root is computed when it is asked for: few places of a journal are in a seal. */
   get journal(): JournalHead {
-    return this.#journal;
+    const { peaks } = this.#tree;
+    return {
+      ...this.#journal,
+      get root() {
+        return rootOfPeaks(peaks);
+      },
+    };
   }
 
   get totals(): { readonly minted: bigint; readonly burned: bigint } {
@@ -45,6 +60,7 @@ export class JournalAudit {
     );
     checkSides(entry);
     this.#apply(entry);
+    this.#tree = growTree(this.#tree, [bytes]).tree;
     this.#journal = { seq: seq + 1, head: entryDigest(this.#networkId, bytes) };
     return entry;
   }
@@ -52,11 +68,16 @@ export class JournalAudit {
   /** Compares the replay with what a pool says of its journal at the same place. JOURNAL where they differ. */
   checkAgainst(told: { journal: JournalHead; minted: bigint; burned: bigint }): void {
     const { journal } = told;
+    const { seq, head, root } = this.journal;
     must(
-      journal.seq === this.#journal.seq && equalBytes(journal.head, this.#journal.head),
+      journal.seq === seq && equalBytes(journal.head, head),
       'JOURNAL',
-      () =>
-        `expected ${this.#journal.seq} entries up to ${toHex(this.#journal.head)}, got ${journal.seq} up to ${toHex(journal.head)}`,
+      () => `expected ${seq} entries up to ${toHex(head)}, got ${journal.seq} up to ${toHex(journal.head)}`,
+    );
+    must(
+      equalBytes(journal.root, root),
+      'JOURNAL',
+      () => `the Merkle root of the entries is ${toHex(root)}, the pool says ${toHex(journal.root)}`,
     );
     must(
       told.minted === this.#minted && told.burned === this.#burned,

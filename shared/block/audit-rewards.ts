@@ -55,14 +55,22 @@ export class RewardAudit {
   }
 
   /** To be called with every place of the journal, from the empty one on. */
-  place({ seq, head }: JournalHead): void {
-    for (const { seal, height } of this.#byPrefix.get(seq) ?? [])
+  place(journal: JournalHead): void {
+    const { seq, head } = journal;
+    for (const { seal, height } of this.#byPrefix.get(seq) ?? []) {
       must(
         equalBytes(seal.journal.head, head),
         'JOURNAL',
         () =>
           `B${height}: it was made on a journal of ${seq} entries up to ${toHex(seal.journal.head)}, here that is ${toHex(head)}`,
       );
+      must(
+        equalBytes(seal.journal.root, journal.root),
+        'JOURNAL',
+        () =>
+          `B${height}: it names Merkle root ${toHex(seal.journal.root)} of ${seq} entries, theirs is ${toHex(journal.root)}`,
+      );
+    }
     this.#byPrefix.delete(seq);
   }
 

@@ -30,7 +30,7 @@ const sealSchema = z.strictObject({
   /** Null at genesis only. */
   certificate: certificateSchema.nullable(),
   /** The journal when the template was made. */
-  journal: z.strictObject({ seq: zUint, head: zBytes(32) }),
+  journal: z.strictObject({ seq: zUint, head: zBytes(32), root: zBytes(32) }),
   /** Hash of the reward entries that the commit appends. */
   rewards: zBytes(32),
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
+import { ZERO_32 } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
@@ -46,12 +47,20 @@ export type Move = z.infer<z.ZodObject<typeof moveShape>>;
 /** A double entry of the journal, linked to the one before it. PROTOCOL §10. */
 export type JournalEntry = z.infer<typeof entrySchema>;
 
-export interface JournalHead {
+/** Where the next entry is linked. */
+export interface JournalLink {
   /** Number of entries. */
   readonly seq: number;
   /** Digest of the newest entry; zero when there is none. */
   readonly head: Uint8Array;
 }
+
+export interface JournalHead extends JournalLink {
+  /** Merkle root over the bytes of all entries (PROTOCOL §3), by which one of them is proved without the others. */
+  readonly root: Uint8Array;
+}
+
+export const EMPTY_JOURNAL: JournalHead = { seq: 0, head: ZERO_32, root: ZERO_32 };
 
 export function encodeEntry(entry: JournalEntry): Uint8Array {
   return encodeCbor(entry as unknown as CborValue);
@@ -74,9 +83,9 @@ export function rewardsHash(networkId: Uint8Array, moves: readonly Move[]): Uint
 /** Links moves onto the journal: the entries and the new head. */
 export function linkEntries(
   networkId: Uint8Array,
-  journal: JournalHead,
+  journal: JournalLink,
   appended: { moves: readonly Move[]; at: number },
-): { entries: { entry: JournalEntry; bytes: Uint8Array }[]; head: JournalHead } {
+): { entries: { entry: JournalEntry; bytes: Uint8Array }[]; head: JournalLink } {
   let { seq, head } = journal;
   const entries = appended.moves.map((move) => {
     must(move.amount > 0n, 'JOURNAL', 'expected an amount above zero');

@@ -9,7 +9,7 @@ export function merkleLeaf(bytes: Uint8Array): Uint8Array {
   return sha256(concatBytes(LEAF, bytes));
 }
 
-function merkleNode(left: Uint8Array, right: Uint8Array): Uint8Array {
+export function merkleNode(left: Uint8Array, right: Uint8Array): Uint8Array {
   return sha256(concatBytes(NODE, left, right));
 }
 

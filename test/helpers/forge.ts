@@ -6,6 +6,7 @@ import {
   type ParameterBody,
 } from '#shared/block/body.ts';
 import { type BlockHeader, blockHash, decodeHeader, encodeHeader, withNonce } from '#shared/block/header.ts';
+import type { JournalHead } from '#shared/block/journal.ts';
 import { MetaChain } from '#shared/block/meta-chain.ts';
 import { ParameterChain } from '#shared/block/parameter-chain.ts';
 import { type Block, blockFromBytes } from '#shared/block/verify-block.ts';
@@ -35,7 +36,7 @@ export const CHAIN = readVectors<{
     entries: Uint8Array[];
     verdict: GateVerdict;
   }[];
-  journal: { seq: number; head: Uint8Array };
+  journal: JournalHead;
 }>('chain');
 
 export const [WORKER, SECOND_WORKER] = CHAIN.secrets.workers.map(keyPair) as [KeyPair, KeyPair];

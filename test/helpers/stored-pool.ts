@@ -5,9 +5,16 @@ import type { AddressInfo } from 'node:net';
 import { after } from 'node:test';
 import type { ModelView } from '#shared/api/schemas.ts';
 import { JournalAudit } from '#shared/block/audit-journal.ts';
-import { decodeEntry, type JournalHead, linkEntries, type Move } from '#shared/block/journal.ts';
+import {
+  decodeEntry,
+  EMPTY_JOURNAL,
+  type JournalHead,
+  type JournalLink,
+  linkEntries,
+  type Move,
+} from '#shared/block/journal.ts';
 import type { SealedModel } from '#shared/block/parameter-chain.ts';
-import { toHex, ZERO_32 } from '#shared/crypto/bytes.ts';
+import { toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { CHAIN, chainAfter, META, NETWORK, type StoredBlock } from '#test/helpers/forge.ts';
 
@@ -21,7 +28,7 @@ export interface StoredPool {
   payloads: Map<string, Uint8Array>;
   journal: Uint8Array[];
   /** What the pool says of its journal. */
-  told: { seq: number; head: Uint8Array; minted: bigint; burned: bigint };
+  told: JournalHead & { minted: bigint; burned: bigint };
   balances: Map<string, bigint>;
   model: { -readonly [key in keyof ModelView]: ModelView[key] };
 }
@@ -81,7 +88,7 @@ export function movesOf(journal: readonly Uint8Array[]): TimedMove[] {
 
 /** Moves linked anew, as whoever keeps the ledger could do to hide a change. */
 export function relinked(moves: readonly TimedMove[]): Uint8Array[] {
-  let journal: JournalHead = { seq: 0, head: ZERO_32 };
+  let journal: JournalLink = EMPTY_JOURNAL;
   return moves.flatMap(({ time, ...move }) => {
     const { entries, head } = linkEntries(NETWORK, journal, { moves: [move], at: time });
     journal = head;
@@ -146,9 +153,13 @@ export class StoredPoolServer {
     if (first === 'balance')
       return { address: second, balance: (pool.balances.get(second) ?? 0n).toString() };
     if (first === 'journal') {
-      const { seq, head, minted, burned } = pool.told;
+      const { seq, head, root, minted, burned } = pool.told;
       const totals = { minted: minted.toString(), burned: burned.toString() };
-      return { entries: page(pool.journal).map(toHex), journal: { seq, head: toHex(head) }, ...totals };
+      return {
+        entries: page(pool.journal).map(toHex),
+        journal: { seq, head: toHex(head), root: toHex(root) },
+        ...totals,
+      };
     }
     const payload = first === 'payload' ? pool.payloads.get(second) : undefined;
     if (payload) return payload;

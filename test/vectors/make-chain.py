@@ -4,7 +4,7 @@ import random
 
 from fixtures import SHAPES, certificate, manifest, tensor_bytes, write
 from reference import (
-    ZERO, cbor, digest, gate, grind, journal, key, model_root, sha256, submission_id,
+    ZERO, cbor, digest, gate, grind, journal, journal_place, key, model_root, sha256, submission_id,
 )
 
 GENESIS_BITS = 0x207FFFFF
@@ -22,7 +22,7 @@ class Chain:
     def __init__(self, network, rule):
         self.network, self.rule = network, rule
         self.previous, self.sealed = (-1, ZERO), (ZERO, ZERO)  # (hash, root)
-        self.tensors, self.blocks, self.journal = {}, [], (0, ZERO)
+        self.tensors, self.blocks, self.journal, self.entries = {}, [], (0, ZERO), []
 
     def add(self, miner, body, payload, bits, at):
         encoded = cbor(body)
@@ -90,12 +90,13 @@ def accept(chain, miner, version, names, salt, rnd):
     next_salt = salt_of(chain.network, chain.previous[0] + len(names))
     seal = {
         "base": base_root, "salt": salt, "next_salt_hash": sha256(next_salt), "certificate": proof,
-        "journal": {"seq": chain.journal[0], "head": chain.journal[1]},
+        "journal": journal_place(*chain.journal, chain.entries),
         "rewards": digest("rewards", chain.network, cbor(moves)),
     }
     at = START + 60_000 * version
     chain.submit(miner, submission, version, names, seal, chain.rule["pow"]["bits"], at)
     entries, chain.journal = journal(chain.network, chain.journal, moves, at)
+    chain.entries += entries
     rule = chain.rule["gate"]
     return next_salt, {
         "submission": submission, "root": candidate_root, "next_salt": next_salt, "entries": entries,
@@ -110,7 +111,7 @@ def make():
     salt = digest("salt", meta["hash"], ZERO, bytes(8))
     seal = {
         "base": ZERO, "salt": ZERO, "next_salt_hash": sha256(salt), "certificate": None,
-        "journal": {"seq": 0, "head": ZERO}, "rewards": ZERO,
+        "journal": journal_place(0, ZERO, []), "rewards": ZERO,
     }
     chain.submit(POOL, ZERO, 0, sorted(SHAPES), seal, GENESIS_BITS, START)
     genesis = {"root": chain.sealed[1], "salt": salt}
@@ -122,7 +123,7 @@ def make():
             "governors": [key(f"governor {i}").secret for i in range(3)],
         },
         "meta": meta, "blocks": chain.blocks, "genesis": genesis, "submissions": [first, second],
-        "journal": {"seq": chain.journal[0], "head": chain.journal[1]},
+        "journal": journal_place(*chain.journal, chain.entries),
     })
 
 

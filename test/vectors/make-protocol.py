@@ -49,13 +49,13 @@ def part_body(**changes):
 def make_body():
     seal = {
         "base": ZERO, "salt": ZERO, "next_salt_hash": filled(32, 40), "certificate": None,
-        "journal": {"seq": 0, "head": ZERO}, "rewards": ZERO,
+        "journal": {"seq": 0, "head": ZERO, "root": ZERO}, "rewards": ZERO,
     }
     rule = {"validation": {"windows": 300}, "gate": {"windows": 30}}
     judged = (filled(32, 3), filled(32, 4), filled(32, 5), filled(32, 6), filled(32, 9))
     losses = [([5_000_000 + i for i in range(30)], [4_900_000 + 7 * i for i in range(30)])] * 2
     sealed = {
-        **seal, "salt": judged[2], "journal": {"seq": 70_000, "head": filled(32, 50)}, "rewards": filled(32, 60),
+        **seal, "salt": judged[2], "journal": {"seq": 70_000, "head": filled(32, 50), "root": filled(32, 55)}, "rewards": filled(32, 60),
         "certificate": certificate(*judged, losses, rule, [key("worker"), key("second worker")]),
     }
     bodies = [

@@ -199,6 +199,11 @@ def submission_id(network, miner, base, meta, tensors):
 # §10 money
 
 
+def journal_place(seq, head, entries):
+    """What a seal says of a journal of these encoded entries."""
+    return {"seq": seq, "head": head, "root": merkle_root(entries)}
+
+
 def split(amount, weights):
     total, upto, out = sum(weights), 0, []
     for w in weights:

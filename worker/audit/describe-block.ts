@@ -69,6 +69,7 @@ function sealRows(seal: Seal, sealed: SealedSubmission | undefined): Section['ro
     row('salt', toHex(seal.salt)),
     row('next_salt_hash', toHex(seal.next_salt_hash)),
     row('journal', `${seal.journal.seq} entries, head ${toHex(seal.journal.head)}`),
+    row('journal root', toHex(seal.journal.root)),
     row('rewards', toHex(seal.rewards)),
   ];
   const { certificate } = seal;

@@ -63,7 +63,11 @@ export class HttpSource implements AuditSource {
     const page = await this.#get(`journal?from=${from}&limit=${PAGE}`, journalPageSchema);
     return {
       entries: page.entries.map(hexToBytes),
-      journal: { seq: page.journal.seq, head: fromHex(page.journal.head, 32) },
+      journal: {
+        seq: page.journal.seq,
+        head: fromHex(page.journal.head, 32),
+        root: fromHex(page.journal.root, 32),
+      },
       minted: BigInt(page.minted),
       burned: BigInt(page.burned),
     };

@@ -13,6 +13,7 @@ import {
   HEADER_VERSION,
   withNonce,
 } from '#shared/block/header.ts';
+import { EMPTY_JOURNAL } from '#shared/block/journal.ts';
 import { encodeManifest, type Manifest } from '#shared/block/manifest.ts';
 import { MetaChain, metaDigest } from '#shared/block/meta-chain.ts';
 import { GENESIS_BITS, ParameterChain } from '#shared/block/parameter-chain.ts';
@@ -242,7 +243,7 @@ function genesisSeal(networkId: Uint8Array): NonNullable<ParameterBody['seal']> 
     salt: ZERO_32,
     next_salt_hash: sha256(genesisSalt(networkId)),
     certificate: null,
-    journal: { seq: 0, head: ZERO_32 },
+    journal: EMPTY_JOURNAL,
     rewards: ZERO_32,
   };
 }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { JournalAudit } from '#shared/block/audit-journal.ts';
 import { checkRewards, RewardAudit, type RewardClaim } from '#shared/block/audit-rewards.ts';
-import { type EntryKind, linkEntries, type Move, rewardsHash } from '#shared/block/journal.ts';
+import { EMPTY_JOURNAL, type EntryKind, linkEntries, type Move, rewardsHash } from '#shared/block/journal.ts';
 import { ZERO_32 } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { bodyAt, CHAIN, META, MINER, NETWORK } from '#test/helpers/forge.ts';
@@ -20,7 +20,7 @@ const move = (kind: EntryKind, from: string | null, to: string | null, amount: b
 /** Replays moves that are linked without any check of their own but the amounts. */
 function replay(moves: readonly Move[]): JournalAudit {
   const audit = new JournalAudit(NETWORK);
-  const { entries } = linkEntries(NETWORK, { seq: 0, head: ZERO_32 }, { moves, at: 5 });
+  const { entries } = linkEntries(NETWORK, EMPTY_JOURNAL, { moves, at: 5 });
   for (const { bytes } of entries) audit.append(bytes);
   return audit;
 }
@@ -35,7 +35,12 @@ describe('JournalAudit', () => {
     assert.deepEqual(Object.fromEntries(audit.balances), { [alice]: 6n, [bob]: 3n });
     assert.deepEqual(audit.totals, { minted: 10n, burned: 1n });
     audit.checkAgainst({ journal: audit.journal, minted: 10n, burned: 1n });
-    for (const told of [{ minted: 11n }, { burned: 0n }, { journal: { seq: 3, head: ZERO_32 } }])
+    for (const told of [
+      { minted: 11n },
+      { burned: 0n },
+      { journal: { ...audit.journal, head: ZERO_32 } },
+      { journal: { ...audit.journal, root: ZERO_32 } },
+    ])
       assert.throws(() => audit.checkAgainst({ journal: audit.journal, minted: 10n, burned: 1n, ...told }), {
         code: 'JOURNAL',
       });
@@ -56,11 +61,10 @@ describe('JournalAudit', () => {
   });
 
   it('JOURNAL: an entry out of its place', () => {
-    const { entries } = linkEntries(
-      NETWORK,
-      { seq: 0, head: ZERO_32 },
-      { moves: [1n, 2n, 3n].map((n) => move('reward-pool', null, alice, n)), at: 0 },
-    );
+    const { entries } = linkEntries(NETWORK, EMPTY_JOURNAL, {
+      moves: [1n, 2n, 3n].map((n) => move('reward-pool', null, alice, n)),
+      at: 0,
+    });
     const [first, second, third] = entries.map(({ bytes }) => bytes) as [Uint8Array, Uint8Array, Uint8Array];
     for (const order of [[second], [first, third], [first, first]]) {
       const audit = new JournalAudit(NETWORK);
@@ -96,7 +100,7 @@ const claim = (change: Partial<RewardClaim['seal']> = {}): RewardClaim => ({
   height: 18,
   submission: bodyAt(18).submission,
   miner: MINER.publicKey,
-  seal: { journal: { seq: 0, head: ZERO_32 }, rewards: rewardsHash(NETWORK, moves), ...change },
+  seal: { journal: EMPTY_JOURNAL, rewards: rewardsHash(NETWORK, moves), ...change },
   manifest: META.manifest,
 });
 
@@ -136,7 +140,7 @@ describe('RewardAudit', () => {
     const audit = new RewardAudit(NETWORK);
     audit.claim(claim());
     assert.throws(() => audit.settle(18), { code: 'JOURNAL' });
-    audit.place({ seq: 0, head: ZERO_32 });
+    audit.place(EMPTY_JOURNAL);
     assert.equal(audit.settle(17), 0);
   });
 });

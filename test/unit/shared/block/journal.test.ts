@@ -5,7 +5,7 @@ import {
   decodeEntry,
   encodeEntry,
   entryDigest,
-  type JournalHead,
+  type JournalLink,
   linkEntries,
   type Move,
   rewardsHash,
@@ -15,11 +15,11 @@ import { flipBit, readVectors } from '#test/helpers/vectors.ts';
 
 interface Case {
   network: Uint8Array;
-  before: JournalHead;
+  before: JournalLink;
   at: number;
   moves: (Omit<Move, 'amount'> & { amount: number | bigint })[];
   entries: Uint8Array[];
-  after: JournalHead;
+  after: JournalLink;
   rewards: Uint8Array;
 }
 const journals = readVectors<{ journals: Case[] }>('journal').journals.map((c) => ({

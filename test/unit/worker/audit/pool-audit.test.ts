@@ -353,9 +353,10 @@ describe('auditPool on blocks that were mined anew', () => {
     assert.ok(seal);
     for (const change of [
       { rewards: new Uint8Array(32).fill(1) },
-      { journal: { seq: 4, head: new Uint8Array(32) } },
-      { journal: { seq: 99, head: seal.journal.head } },
-      { journal: { seq: 8, head: CHAIN.journal.head } },
+      { journal: { ...seal.journal, head: new Uint8Array(32) } },
+      { journal: { ...seal.journal, root: CHAIN.journal.root } },
+      { journal: { ...seal.journal, seq: 99 } },
+      { journal: CHAIN.journal },
     ]) {
       const pool = vectorPool();
       const forged = forge(19, { body: { seal: { ...seal, ...change } } });

@@ -1,0 +1,87 @@
+import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
+import { delRange, type KV, type KvOp, put } from '#coordinator/store/kv.ts';
+import { readU64be } from '#shared/crypto/bytes.ts';
+import { merkleLeaf } from '#shared/crypto/merkle.ts';
+import {
+  EMPTY_TREE,
+  type GrowingTree,
+  growTree,
+  pathPlaces,
+  peakPlaces,
+  rootOfPeaks,
+  type TreePlace,
+} from '#shared/crypto/merkle-tree.ts';
+import { must } from '#shared/errors/pool-error.ts';
+
+/*
+ * The Merkle tree over the journal (PROTOCOL §10). Its complete subtrees stand in the store, written with the entries
+ * that complete them, so that the path of any entry in any size that the journal ever had takes a few reads. Leaves
+ * are not kept: their entries are.
+ */
+
+/** Entries that are read at once where the tree is made anew. */
+const REBUILD_BATCH = 1_000;
+
+/** Appends entries: the ops that keep the tree, and the tree after them. */
+export function growJournalTree(
+  tree: GrowingTree,
+  entries: readonly Uint8Array[],
+): { ops: KvOp[]; tree: GrowingTree } {
+  const grown = growTree(tree, entries);
+  return { ops: grown.nodes.map((node) => put(placeKey(node), node.hash)), tree: grown.tree };
+}
+
+/** The tree of the first `size` entries. One that is not there, as in a store from before it, is made from them. */
+export async function openJournalTree(kv: KV, size: number): Promise<GrowingTree> {
+  const peaks = await readPlaces(kv, peakPlaces(size));
+  if (peaks.every((peak) => peak !== undefined)) return { size, peaks };
+  return rebuildJournalTree(kv, size);
+}
+
+/** Makes all nodes anew from the entries. STORE_CORRUPT where one of them is missing. */
+export async function rebuildJournalTree(kv: KV, size: number): Promise<GrowingTree> {
+  await kv.batch([delRange(bucketRange(BUCKET.journalNode))], { durable: false });
+  let tree = EMPTY_TREE;
+  while (tree.size < size) {
+    const entries: Uint8Array[] = [];
+    const range = {
+      gte: bucketKey(BUCKET.journalEntry, tree.size),
+      lt: bucketKey(BUCKET.journalEntry, size),
+    };
+    for await (const [key, value] of kv.entries({ ...range, limit: REBUILD_BATCH })) {
+      const next = tree.size + entries.length;
+      must(Number(readU64be(key, 1)) === next, 'STORE_CORRUPT', `journal entry ${next} is missing`);
+      entries.push(value);
+    }
+    must(entries.length > 0, 'STORE_CORRUPT', `journal entry ${tree.size} is missing`);
+    const grown = growJournalTree(tree, entries);
+    tree = grown.tree;
+    await kv.batch(grown.ops, { durable: false });
+  }
+  return tree;
+}
+
+/** The path from entry `index` to the root of the first `size` entries, bottom up. */
+export async function journalPath(kv: KV, index: number, size: number): Promise<Uint8Array[]> {
+  const path = pathPlaces(index, size);
+  const hashes = await readPlaces(kv, path.flat());
+  return path.map((places) => {
+    const peaks = hashes.splice(0, places.length);
+    return rootOfPeaks(
+      peaks.map((peak) => {
+        must(peak, 'STORE_CORRUPT', 'the Merkle tree of the journal lacks a node');
+        return peak;
+      }),
+    );
+  });
+}
+
+const placeKey = ({ level, index }: TreePlace): Uint8Array =>
+  level === 0
+    ? bucketKey(BUCKET.journalEntry, index)
+    : bucketKey(BUCKET.journalNode, Uint8Array.of(level), index);
+
+async function readPlaces(kv: KV, places: readonly TreePlace[]): Promise<(Uint8Array | undefined)[]> {
+  const values = await kv.getMany(places.map(placeKey));
+  return values.map((value, i) => (value && places[i]?.level === 0 ? merkleLeaf(value) : value));
+}
