@@ -1,6 +1,7 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { decodeMetaBody } from '#shared/block/body.ts';
 import { decodeManifest, type Manifest } from '#shared/block/manifest.ts';
+import { checkMetaChange } from '#shared/block/meta-change.ts';
 import {
   BEFORE_GENESIS,
   type Block,
@@ -21,9 +22,18 @@ export interface MetaBlock {
   readonly manifest: Manifest;
 }
 
+/** Where a Meta block goes, and what it says. */
+export interface MetaChange {
+  readonly index: number;
+  /** Hash of the Meta block before it, which makes the signatures void once another one stands there. */
+  readonly prevHash: Uint8Array;
+  readonly payloadHash: Uint8Array;
+}
+
 /** PROTOCOL §7: what governors sign. Zero stands for the network at genesis, which has no id yet. */
-export function metaDigest(networkId: Uint8Array, index: number, payloadHash: Uint8Array): Uint8Array {
-  return digest('meta', networkId, u64be(index), payloadHash);
+export function metaDigest(networkId: Uint8Array, change: MetaChange): Uint8Array {
+  const { index, prevHash, payloadHash } = change;
+  return digest('meta', networkId, u64be(index), prevHash, payloadHash);
 }
 
 /**
@@ -34,6 +44,14 @@ export class MetaChain {
   #position: ChainPosition = BEFORE_GENESIS;
   #current: MetaBlock | undefined;
   #networkId: Uint8Array = ZERO_32;
+
+  /** From the first block on, or from where another replay stands. */
+  constructor(start?: { networkId: Uint8Array; current: MetaBlock; position: ChainPosition }) {
+    if (!start) return;
+    this.#networkId = start.networkId;
+    this.#current = start.current;
+    this.#position = start.position;
+  }
 
   get networkId(): Uint8Array {
     return this.#networkId;
@@ -62,7 +80,12 @@ export class MetaChain {
     const manifest = decodeManifest(payload);
     this.#checkGovernors(block, this.#current?.manifest ?? manifest);
     const isFirst = header.index === 0;
-    must(!isFirst || isZero(header.pointsTo), 'BLOCK_LINK', 'A0: expected points_to to be zero');
+    must(
+      isFirst === isZero(header.pointsTo),
+      'BLOCK_LINK',
+      () => `A${header.index}: expected points_to to be ${isFirst ? 'zero' : 'the hash of a B head'}`,
+    );
+    if (this.#current) checkMetaChange(this.#current.manifest, manifest);
     if (isFirst) this.#networkId = block.hash;
     this.#position = positionOf(block);
     this.#current = { hash: block.hash, index: header.index, payloadHash: header.payloadHash, manifest };
@@ -70,8 +93,8 @@ export class MetaChain {
   }
 
   #checkGovernors(block: Block, rule: Manifest): void {
-    const { index, payloadHash } = block.header;
-    const signed = metaDigest(this.#networkId, index, payloadHash);
+    const { index } = block.header;
+    const signed = metaDigest(this.#networkId, block.header);
     const valid = decodeMetaBody(block.body).signatures.filter(({ signature, key }) =>
       verifySignature(signature, signed, key),
     );

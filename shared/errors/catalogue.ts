@@ -58,6 +58,7 @@ export const ERRORS = {
   BLOCK_PAYLOAD: [422, 'The payload is not the one the header names.'],
   BLOCK_ROOT: [422, 'The model root does not follow from the tensors.'],
   BLOCK_CERTIFICATE: [422, 'The certificate does not prove what the block claims.'],
+  META_CHANGE: [422, 'A later Meta block may not change this.'],
   // Wallet
   KEYSTORE: [400, 'The file is not a keystore of a known form.'],
   PASSWORD: [400, 'The password does not open the keystore.'],

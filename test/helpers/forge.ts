@@ -37,6 +37,8 @@ export const CHAIN = readVectors<{
     verdict: GateVerdict;
   }[];
   journal: JournalHead;
+  /** Block A1 on the last B head: other rules, work and governors. */
+  change: StoredBlock;
 }>('chain');
 
 export const [WORKER, SECOND_WORKER] = CHAIN.secrets.workers.map(keyPair) as [KeyPair, KeyPair];

@@ -52,7 +52,7 @@ class Chain:
 def genesis_meta(rule):
     payload = cbor(rule)
     payload_hash = sha256(payload)
-    signed = digest("meta", ZERO, (0).to_bytes(8, "big"), payload_hash)
+    signed = digest("meta", ZERO, (0).to_bytes(8, "big"), ZERO, payload_hash)
     governors = [key(f"governor {i}") for i in (2, 0)]
     body = cbor({"v": 1, "signatures": [{"key": g.public, "signature": g.sign(signed)} for g in governors]})
     data, network = grind(header(
@@ -61,6 +61,21 @@ def genesis_meta(rule):
         bits=GENESIS_BITS,
     ))
     return {"header": data, "hash": network, "body": body, "payload": payload}
+
+
+def change_meta(chain, rule):
+    """Block A1 on the last B head, signed by the governors of A0."""
+    payload = cbor(rule)
+    payload_hash = sha256(payload)
+    signed = digest("meta", chain.network, (1).to_bytes(8, "big"), chain.network, payload_hash)
+    governors = [key(f"governor {i}") for i in (0, 1)]
+    body = cbor({"v": 1, "signatures": [{"key": g.public, "signature": g.sign(signed)} for g in governors]})
+    data, made = grind(header(
+        "A", (0, chain.network), timestamp=START + 600_000, points_to=chain.sealed[0], payload_hash=payload_hash,
+        payload_size=len(payload), miner_pub=POOL.public,
+        payload_sig=POOL.sign(digest("payload", chain.network, payload_hash)), body_hash=sha256(body), bits=GENESIS_BITS,
+    ))
+    return {"header": data, "hash": made, "body": body, "payload": payload}
 
 
 def salt_of(network, height):
@@ -124,6 +139,9 @@ def make():
         },
         "meta": meta, "blocks": chain.blocks, "genesis": genesis, "submissions": [first, second],
         "journal": journal_place(*chain.journal, chain.entries),
+        "change": change_meta(chain, {**rule, "rules": [], "pow": {"bits": 0x1F00FFFF}, "governors": {
+            "threshold": 1, "keys": [key("governor 2").public],
+        }}),
     })
 
 

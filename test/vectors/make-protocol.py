@@ -66,7 +66,7 @@ def make_body():
     ]
     del bodies[3]["seal"]
     metas = [{"v": 1, "signatures": []}, {"v": 1, "signatures": [
-        {"key": key("governor").public, "signature": key("governor").sign(digest("meta", ZERO, bytes(8), filled(32)))},
+        {"key": key("governor").public, "signature": key("governor").sign(digest("meta", ZERO, bytes(8), ZERO, filled(32)))},
     ]}]
     case = lambda b: {"value": b, "bytes": cbor(b), "hash": sha256(cbor(b))}
     write("body", {"parameter": [case(b) for b in bodies], "meta": [case(b) for b in metas]})

@@ -180,7 +180,10 @@ const countWindows = (shards: readonly Uint8Array[]): number =>
 
 function metaBlock(payload: Uint8Array, { governor, pool, timestampMs }: GenesisOptions): Block {
   const payloadHash = sha256(payload);
-  const signature = sign(metaDigest(ZERO_32, 0, payloadHash), governor.secretKey);
+  const signature = sign(
+    metaDigest(ZERO_32, { index: 0, prevHash: ZERO_32, payloadHash }),
+    governor.secretKey,
+  );
   const body = encodeBody({ v: 1, signatures: [{ key: governor.publicKey, signature }] });
   return grind(
     {

@@ -5,7 +5,7 @@ import { bodyHash, encodeBody } from '#shared/block/body.ts';
 import { type BlockHeader, decodeHeader } from '#shared/block/header.ts';
 import { encodeManifest, type Manifest } from '#shared/block/manifest.ts';
 import { MetaChain, metaDigest } from '#shared/block/meta-chain.ts';
-import { type Block, blockFromBytes } from '#shared/block/verify-block.ts';
+import { type Block, blockFromBytes, positionOf } from '#shared/block/verify-block.ts';
 import { ZERO_32 } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair, sign } from '#shared/crypto/keys.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
@@ -41,7 +41,8 @@ function make({
   const network = after ? NETWORK : ZERO_32;
   const index = (after?.header.index ?? -1) + 1;
   const payloadHash = sha256(payload);
-  const what = signed ?? metaDigest(network, index, payloadHash);
+  const prevHash = after?.hash ?? ZERO_32;
+  const what = signed ?? metaDigest(network, { index, prevHash, payloadHash });
   const body = encodeBody({
     v: 1,
     signatures: signers.map((key) => ({ key: key.publicKey, signature: sign(what, key.secretKey) })),
@@ -50,7 +51,8 @@ function make({
     {
       ...META_BLOCK.header,
       index,
-      prevHash: after?.hash ?? ZERO_32,
+      prevHash,
+      pointsTo: after ? HEAD : ZERO_32,
       payloadHash,
       payloadBytes: payload.length,
       payloadSig: signPayload(network, payloadHash, pool),
@@ -65,6 +67,10 @@ function make({
 const genesis = { block: META_BLOCK, payload: CHAIN.meta.payload };
 const next = (changes: Parameters<typeof make>[0] = {}) => make({ after: META_BLOCK, ...changes });
 const payload = CHAIN.meta.payload;
+/** A head of chain B. */
+const HEAD = CHAIN.blocks.at(-1)!.hash;
+/** What the governors of genesis signed. */
+const SIGNED = { index: 0, prevHash: ZERO_32, payloadHash: sha256(payload) };
 
 test('the first block gives the network its id', () => {
   const chain = new MetaChain();
@@ -96,6 +102,23 @@ test('a later block is valid by the governors of the one before it', () => {
   assert.equal(chain.apply(later.block, later.payload).index, 2);
 });
 
+test('the change of another implementation is valid', () => {
+  const chain = new MetaChain();
+  chain.apply(META_BLOCK, payload);
+  const block = blockFromBytes(CHAIN.change.header, CHAIN.change.body);
+  const { hash, manifest } = chain.apply(block, CHAIN.change.payload);
+  assert.deepEqual(hash, CHAIN.change.hash);
+  assert.deepEqual(manifest.governors.keys, [third.publicKey]);
+});
+
+test('a replay goes on from where another stands', () => {
+  const position = positionOf(META_BLOCK);
+  const chain = new MetaChain({ networkId: NETWORK, current: META, position });
+  const { block, payload: changed } = next();
+  assert.equal(chain.apply(block, changed).index, 1);
+  assert.throws(() => chain.apply(block, changed), { code: 'BLOCK_LINK' });
+});
+
 test('signatures of others do no harm', () => {
   const chain = new MetaChain();
   const { block } = make({ signers: [MINER, first, third] });
@@ -124,17 +147,17 @@ const REFUSED: [string, ErrorCode, () => Made][] = [
   ['one signature of two', 'SIGNATURE', () => make({ signers: [first] })],
   ['one governor twice', 'SIGNATURE', () => make({ signers: [first, first] })],
   ['strangers', 'SIGNATURE', () => make({ signers: [first, MINER, pool] })],
-  [
-    'signatures for another network',
-    'SIGNATURE',
-    () => make({ signed: metaDigest(NETWORK, 0, sha256(payload)) }),
-  ],
+  ['signatures for another network', 'SIGNATURE', () => make({ signed: metaDigest(NETWORK, SIGNED) })],
   [
     'signatures for another height',
     'SIGNATURE',
-    () => make({ signed: metaDigest(ZERO_32, 1, sha256(payload)) }),
+    () => make({ signed: metaDigest(ZERO_32, { ...SIGNED, index: 1 }) }),
   ],
-  ['signatures for another payload', 'SIGNATURE', () => make({ signed: metaDigest(ZERO_32, 0, ZERO_32) })],
+  [
+    'signatures for another payload',
+    'SIGNATURE',
+    () => make({ signed: metaDigest(ZERO_32, { ...SIGNED, payloadHash: ZERO_32 }) }),
+  ],
 ];
 for (const [what, code, forged] of REFUSED) {
   test(`${code}: A0 with ${what}`, () => {
@@ -151,7 +174,15 @@ const REFUSED_NEXT: [string, ErrorCode, () => Made][] = [
   ['another previous hash', 'BLOCK_LINK', () => next({ header: { prevHash: ZERO_32 } })],
   ['a height left out', 'BLOCK_LINK', () => next({ header: { index: 2 } })],
   ['a time before the last', 'BLOCK_LINK', () => next({ header: { timestampMs: 0 } })],
-  ['signatures of genesis', 'SIGNATURE', () => next({ signed: metaDigest(ZERO_32, 0, sha256(payload)) })],
+  [
+    'signatures on another block',
+    'SIGNATURE',
+    () =>
+      next({ signed: metaDigest(NETWORK, { index: 1, prevHash: ZERO_32, payloadHash: sha256(payload) }) }),
+  ],
+  ['no head of B', 'BLOCK_LINK', () => next({ header: { pointsTo: ZERO_32 } })],
+  ['another tokenizer', 'META_CHANGE', () => next({ manifest: { tokenizer: '[]' } })],
+  ['signatures of genesis', 'SIGNATURE', () => next({ signed: metaDigest(ZERO_32, SIGNED) })],
   [
     'a payload signature of genesis',
     'SIGNATURE',
