@@ -6,6 +6,7 @@ import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
+import { entryProof, tensorProof } from '#coordinator/proofs.ts';
 import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/parts-intake.ts';
@@ -71,6 +72,8 @@ export function poolApi(parts: ApiParts): PoolApi {
         burned: totals.burned.toString(),
       };
     },
+    entryProof: (seq, height) => entryProof(parts, seq, height),
+    tensorProof: (name) => tensorProof(chain, name),
     account: async (address) => ({
       address,
       balance: (await ledger.balance(address)).toString(),

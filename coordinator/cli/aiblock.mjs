@@ -14,6 +14,7 @@ const WORKER_COMMANDS = [
   'wallet',
   'chat',
   'verify',
+  'proof',
   'doctor',
   'export',
 ];

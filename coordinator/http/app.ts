@@ -13,6 +13,7 @@ import { addCompletions } from '#coordinator/http/completions.ts';
 import { limitWrites, trustProxy, type WriteLimits } from '#coordinator/http/limit-writes.ts';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
+import { addProofs } from '#coordinator/http/proofs.ts';
 import { parseRange } from '#coordinator/http/range.ts';
 import { addUploads, type UploadLimits } from '#coordinator/http/uploads.ts';
 import {
@@ -74,6 +75,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   });
   addReading(app, api);
   addAccounts(app, api, requireJson);
+  addProofs(app, api);
   addPayload(app, api);
   addUploads(app, api, options);
   addClaims(app, api, requireJson);

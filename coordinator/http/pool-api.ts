@@ -1,5 +1,6 @@
 import type { ChatEnd } from '#coordinator/chat/chat.ts';
 import type { Upload } from '#coordinator/submission/entrance.ts';
+import type { EntryProof, TensorProof } from '#shared/api/proof-schemas.ts';
 import type {
   AccountView,
   BlockView,
@@ -69,6 +70,8 @@ export interface PoolApi {
     minted: string;
     burned: string;
   }>;
+  readonly entryProof: (seq: number, height: number | undefined) => Promise<EntryProof>;
+  readonly tensorProof: (name: string) => Promise<TensorProof>;
   readonly account: (address: string) => Promise<AccountView>;
   /** Entries of an account below a number, newest first. */
   readonly accountEntries: (

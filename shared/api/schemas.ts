@@ -70,7 +70,7 @@ export const chatEventSchema = z.discriminatedUnion('type', [
 export type ChatEvent = z.infer<typeof chatEventSchema>;
 
 /** A whole number in a query: plain digits, where Number() would read '', ' 5', 0x5 and 5e0 too. */
-const digits = z
+export const digits = z
   .string()
   .regex(/^[0-9]{1,15}$/, 'expected digits')
   .transform(Number);

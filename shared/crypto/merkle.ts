@@ -33,14 +33,33 @@ export function merkleRoot(leaves: readonly Uint8Array[]): Uint8Array {
 
 /** Siblings from leaf `index` to the root, bottom up; levels where the node moves up alone have none. */
 export function merklePath(leaves: readonly Uint8Array[], index: number): Uint8Array[] {
-  const path: Uint8Array[] = [];
+  return merkleSteps(leaves, index).map(({ hash }) => hash);
+}
+
+/** One sibling on a path, and the side it stands on: such a path needs neither index nor size. */
+export interface MerkleStep {
+  readonly side: 'left' | 'right';
+  readonly hash: Uint8Array;
+}
+
+/** The path from leaf `index` to the root, as steps. */
+export function merkleSteps(leaves: readonly Uint8Array[], index: number): MerkleStep[] {
+  const steps: MerkleStep[] = [];
   let level = leaves.map(merkleLeaf);
   for (let at = index; level.length > 1; at >>= 1) {
-    const sibling = level[at ^ 1];
-    if (sibling) path.push(sibling);
+    const hash = level[at ^ 1];
+    if (hash) steps.push({ side: at % 2 === 1 ? 'left' : 'right', hash });
     level = parents(level);
   }
-  return path;
+  return steps;
+}
+
+/** The root to which the steps lead from a leaf's bytes. */
+export function rootAfterSteps(leaf: Uint8Array, steps: readonly MerkleStep[]): Uint8Array {
+  return steps.reduce(
+    (node, { side, hash }) => (side === 'left' ? merkleNode(hash, node) : merkleNode(node, hash)),
+    merkleLeaf(leaf),
+  );
 }
 
 export interface MerkleClaim {

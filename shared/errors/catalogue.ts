@@ -71,6 +71,7 @@ export const ERRORS = {
   TRANSFER_EXPIRED: [409, 'The transfer has expired.'],
   FUNDS: [409, 'The balance of the account does not cover the amount.'],
   JOURNAL: [500, 'The journal does not add up.'],
+  PROOF: [422, 'The file does not prove what it claims.'],
   // Store and process
   STORE_CORRUPT: [500, 'The store is damaged.'],
   STORE_LOCKED: [500, 'Another process uses the data folder.'],

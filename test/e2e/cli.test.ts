@@ -15,6 +15,7 @@ const COMMANDS = [
   'upload',
   'chat',
   'verify',
+  'proof',
   'wallet',
   'doctor',
   'export',

@@ -11,6 +11,7 @@ import { MetaChain } from '#shared/block/meta-chain.ts';
 import { ParameterChain } from '#shared/block/parameter-chain.ts';
 import { type Block, blockFromBytes } from '#shared/block/verify-block.ts';
 import { type KeyPair, keyPair, sign } from '#shared/crypto/keys.ts';
+import type { MerkleStep } from '#shared/crypto/merkle.ts';
 import type { GateVerdict } from '#shared/pol/gate.ts';
 import { meetsTarget, targetFromBits } from '#shared/pow/target.ts';
 import { attestationDigest, type EvaluationTarget } from '#shared/protocol/attestation.ts';
@@ -39,6 +40,11 @@ export const CHAIN = readVectors<{
   journal: JournalHead;
   /** Block A1 on the last B head: other rules, work and governors. */
   change: StoredBlock;
+  /** By the newest seal. */
+  proofs: {
+    entries: Uint8Array[][];
+    tensors: Record<string, MerkleStep[]>;
+  };
 }>('chain');
 
 export const [WORKER, SECOND_WORKER] = CHAIN.secrets.workers.map(keyPair) as [KeyPair, KeyPair];

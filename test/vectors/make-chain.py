@@ -4,7 +4,8 @@ import random
 
 from fixtures import SHAPES, certificate, manifest, tensor_bytes, write
 from reference import (
-    ZERO, cbor, digest, gate, grind, journal, journal_place, key, model_root, sha256, submission_id,
+    ZERO, cbor, digest, gate, grind, journal, journal_place, key, merkle_path, merkle_steps, model_root, sha256,
+    submission_id, tensor_leaves,
 )
 
 GENESIS_BITS = 0x207FFFFF
@@ -142,6 +143,12 @@ def make():
         "change": change_meta(chain, {**rule, "rules": [], "pow": {"bits": 0x1F00FFFF}, "governors": {
             "threshold": 1, "keys": [key("governor 2").public],
         }}),
+        "proofs": {  # by the newest seal: of the entries that stood when it was made, and of all tensors
+            "entries": [merkle_path(i, first["entries"]) for i in range(len(first["entries"]))],
+            "tensors": {
+                name: merkle_steps(i, tensor_leaves(chain.tensors)) for i, name in enumerate(sorted(chain.tensors))
+            },
+        },
     })
 
 

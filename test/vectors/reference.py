@@ -90,6 +90,16 @@ def merkle_path(index, leaves):
     return merkle_path(index - k, leaves[k:]) + [merkle_root(leaves[:k])]
 
 
+def merkle_steps(index, leaves):
+    """The path with the side on which each sibling stands."""
+    if len(leaves) == 1:
+        return []
+    k = split_point(len(leaves))
+    if index < k:
+        return merkle_steps(index, leaves[:k]) + [{"side": "right", "hash": merkle_root(leaves[k:])}]
+    return merkle_steps(index - k, leaves[k:]) + [{"side": "left", "hash": merkle_root(leaves[:k])}]
+
+
 # §5 header
 
 
@@ -130,10 +140,14 @@ def grind(h):
 # §6 model root
 
 
-def model_root(tensors):
+def tensor_leaves(tensors):
     """tensors: {name: (dtype, shape, payload hash)}"""
     ordered = sorted(tensors.items(), key=lambda item: item[0].encode())
-    return merkle_root([cbor([name, dtype, shape, hash32]) for name, (dtype, shape, hash32) in ordered])
+    return [cbor([name, dtype, shape, hash32]) for name, (dtype, shape, hash32) in ordered]
+
+
+def model_root(tensors):
+    return merkle_root(tensor_leaves(tensors))
 
 
 # §8 windows and gate

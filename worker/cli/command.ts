@@ -50,6 +50,12 @@ export function rangeOption(text: string): { first: number; last: number } {
   return range;
 }
 
+/** Parser of a hash option: 64 hex digits, to lower case. */
+export function hashOption(text: string): string {
+  if (!/^[0-9a-fA-F]{64}$/.test(text)) throw new InvalidArgumentError('expected 64 hex digits.');
+  return text.toLowerCase();
+}
+
 /** Parser of an address option: with its checksum, or all lower case. */
 export function addressOption(text: string): string {
   try {

@@ -1,9 +1,16 @@
 import { type Command, Option } from 'commander';
+import { fromHex } from '#shared/crypto/bytes.ts';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import type { BlockReport } from '#worker/audit/block-audit.ts';
 import type { PoolAuditDependencies, PoolReport } from '#worker/audit/pool-audit.ts';
-import { type CommandEnvironment, examples, numberOption, rangeOption } from '#worker/cli/command.ts';
+import {
+  type CommandEnvironment,
+  examples,
+  hashOption,
+  numberOption,
+  rangeOption,
+} from '#worker/cli/command.ts';
 
 interface VerifyFlags {
   readonly coordinator?: string;
@@ -16,6 +23,9 @@ interface VerifyFlags {
   readonly sample?: number;
   readonly lossRange?: { first: number; last: number };
   readonly json: boolean;
+  /** A file with a proof, and the hash of the block that is trusted. */
+  readonly proof?: string;
+  readonly hash?: string;
 }
 
 interface Wanted {
@@ -51,6 +61,8 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .addOption(
       new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     )
+    .option('--proof <file>', 'check a proof that `aiblock proof` made, offline, instead of a pool')
+    .option('--hash <hex>', 'hash of the block that a proof must rest on', hashOption)
     .option('--json', 'one JSON object', false)
     .addHelpText(
       'after',
@@ -61,10 +73,13 @@ export function register(program: Command, environment: CommandEnvironment): voi
         'aiblock verify B 60                     one block, with its losses',
         'aiblock verify A 0 --json               the rules, for a program to read',
         'aiblock verify --coordinator https://pool.example --no-payloads',
+        'aiblock verify --proof entry-17.json --hash 00004f…   a proof, with nothing but a block hash',
       ),
     )
     .action((chain: string | undefined, index: string | undefined, flags: VerifyFlags) =>
-      run(wantedOf(chain, index), flags, environment),
+      flags.proof === undefined && flags.hash === undefined
+        ? run(wantedOf(chain, index), flags, environment)
+        : checkProof(flags, environment),
     );
 }
 
@@ -81,6 +96,22 @@ function wantedOf(chain: string | undefined, index: string | undefined): Wanted 
   );
   const name = chain?.toUpperCase() as 'A' | 'B' | undefined;
   return { chain: name ?? 'both', index: index === undefined ? undefined : Number(index) };
+}
+
+/** No pool is asked, and nothing else is read. */
+async function checkProof(flags: VerifyFlags, environment: CommandEnvironment): Promise<void> {
+  const { proof } = flags;
+  must(proof, 'OPTION', '--hash: expected --proof FILE with it');
+  const [{ readProofFile }, { verifyProof }, { provenJson, provenText }] = await Promise.all([
+    import('#worker/audit/proof-file.ts'),
+    import('#shared/block/verify-proof.ts'),
+    import('#worker/audit/proof-text.ts'),
+  ]);
+  const trusted = flags.hash === undefined ? undefined : fromHex(flags.hash, 32, '--hash');
+  const proven = verifyProof(await readProofFile(proof), trusted);
+  environment.out(
+    flags.json ? `${JSON.stringify(provenJson(proven))}\n` : provenText(proven, trusted !== undefined),
+  );
 }
 
 async function run(wanted: Wanted, flags: VerifyFlags, environment: CommandEnvironment): Promise<void> {
