@@ -4,6 +4,7 @@ import type { Workers } from '#coordinator/dispatch/workers.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
+import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import { entryProof, tensorProof } from '#coordinator/proofs.ts';
@@ -22,6 +23,7 @@ import { sortByName } from '#shared/weights/model-root.ts';
 export interface ApiParts {
   readonly chain: Chain;
   readonly ledger: Ledger;
+  readonly units: WorkUnits;
   readonly submissions: Submissions;
   readonly metrics: Metrics;
   readonly readiness: () => Promise<Readiness>;
@@ -39,7 +41,7 @@ export interface ApiParts {
 
 /** The answers to the edges, read from chain, ledger and stages. */
 export function poolApi(parts: ApiParts): PoolApi {
-  const { chain, ledger, submissions, live } = parts;
+  const { chain, ledger, units, submissions, live } = parts;
   const view = (record: Parameters<typeof submissionView>[0]) =>
     submissionView(record, live?.progress(toHex(record.id)));
   return {
@@ -74,6 +76,11 @@ export function poolApi(parts: ApiParts): PoolApi {
     },
     entryProof: (seq, height) => entryProof(parts, seq, height),
     tensorProof: (name) => tensorProof(chain, name),
+    work: async (kind, from, limit) => {
+      const { seq, head } = units.places[kind];
+      const encoded = await units.encoded(kind, from, Math.min(limit, Math.max(0, seq - from)));
+      return { units: encoded.map(toHex), place: { seq, head: toHex(head) } };
+    },
     account: async (address) => ({
       address,
       balance: (await ledger.balance(address)).toString(),

@@ -101,8 +101,9 @@ async function build(
   );
   const chain = await Chain.open(kv, payloads);
   const ledger = await Ledger.open(kv, chain.networkId);
+  const units = await WorkUnits.open(kv, chain.networkId);
   const submissions = await Submissions.open(kv, Date.now);
-  const state: State = { options, log, kv, payloads, chain, ledger, submissions };
+  const state: State = { options, log, kv, payloads, chain, ledger, units, submissions };
   const url = options.readOnly ? await serveReadOnly(state, closers) : await serveLive(state, closers);
   return { url, networkId: toHex(chain.networkId), height: chain.height('B') };
 }
@@ -114,20 +115,21 @@ interface State {
   readonly payloads: PayloadStore;
   readonly chain: Chain;
   readonly ledger: Ledger;
+  readonly units: WorkUnits;
   readonly submissions: Submissions;
 }
 
 async function serveReadOnly(state: State, closers: Closers): Promise<string> {
-  const { chain, ledger, submissions, options, log } = state;
+  const { chain, ledger, units, submissions, options, log } = state;
   const metrics = createMetrics(metricSources(state), { version: SOFTWARE_VERSION });
   const readiness = readinessOf({ store: async () => `height ${chain.height('B')}` });
-  const api = poolApi({ chain, ledger, submissions, metrics, readiness });
+  const api = poolApi({ chain, ledger, units, submissions, metrics, readiness });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: [] });
   return serve(createServer(app), options, closers);
 }
 
 async function serveLive(state: State, closers: Closers): Promise<string> {
-  const { options, log, kv, payloads, chain, ledger, submissions } = state;
+  const { options, log, kv, payloads, chain, ledger, units, submissions } = state;
   await payloads.collect(async (hash) => (await chain.payloadHeight(hash)) !== undefined);
   const redis = await startRedis({
     redisUrl: options.redisUrl,
@@ -145,7 +147,6 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   log.info('Redis is ready', { redis: redis.describe });
 
   const salts = new Salts(chain.networkId, await readSecret(options.dataDir, 'salts'));
-  const units = await WorkUnits.open(kv);
   const reputations = await Reputations.open(kv, Date.now);
   const workers = new Workers(kv, {
     token: options.workerToken ?? (await workerToken(options.dataDir)),
@@ -262,6 +263,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const api = poolApi({
     chain,
     ledger,
+    units,
     submissions,
     metrics,
     readiness,

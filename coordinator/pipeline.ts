@@ -128,7 +128,7 @@ export class Pipeline {
     if (!this.#isCurrent(record)) return this.#judgeAgain(record);
     await submissions.move(record.id, 'mining');
     const startedMs = performance.now();
-    const plan = { journal: ledger.journal, rewards: await this.#stages.payout.plan(record) };
+    const plan = { journal: ledger.journal, ...(await this.#stages.payout.plan(record)) };
     const mined = await this.#stages.mining.mine(record, plan, this.#closing.signal);
     await submissions.move(record.id, 'mined');
     const minedMs = performance.now();

@@ -201,5 +201,8 @@ async function readSealed(kv: KV): Promise<SealedModel> {
     must(name === utf8.decode(key.subarray(1)), 'STORE_CORRUPT', `B${height} is not what the index says`);
     tensors.set(name, { name, dtype, shape, payloadHash: at.header.payloadHash, height });
   }
-  return { position: positionOf(block), root: head.slice(40, 72), tensors, saltHash: head.slice(72, 104) };
+  const { seal } = decodeParameterBody(block.body);
+  must(seal, 'STORE_CORRUPT', 'the head of the Parameter chain seals no submission; restore a backup');
+  const [root, saltHash] = [head.slice(40, 72), head.slice(72, 104)];
+  return { position: positionOf(block), root, tensors, saltHash, work: seal.work };
 }

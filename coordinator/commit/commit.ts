@@ -1,6 +1,6 @@
 import { type Chain, sealOps } from '#coordinator/chain/chain.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
-import type { WorkUnit, WorkUnits } from '#coordinator/ledger/work-units.ts';
+import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
 import type { StoredVerdict, SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
@@ -8,6 +8,7 @@ import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import type { Move } from '#shared/block/journal.ts';
 import type { SealedModel } from '#shared/block/parameter-chain.ts';
 import type { Block } from '#shared/block/verify-block.ts';
+import type { Work } from '#shared/block/work-log.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { expectedHashes } from '#shared/pow/target.ts';
@@ -69,54 +70,45 @@ export class CommitStage {
     const { record, blocks, rewards } = inputs;
     const at = now();
     const entries = await ledger.prepare(rewards, at);
-    const evaluations = this.#evaluationUnits(record, at);
-    const grindings = this.#grindingUnits(inputs, at);
+    const work = [
+      units.prepare('evaluation', this.#evaluations(record), at),
+      units.prepare('grinding', this.#grindings(inputs), at),
+    ];
     const committed = submissions.prepareCommitted(record.id, {
       blocks: { first: (blocks[0] as Block).header.index, last: sealed.position.index },
       reward: toSubmitter(rewards).toString(),
       at,
     });
     await kv.batch(
-      [
-        ...sealOps(blocks, sealed),
-        ...entries.ops,
-        ...units.appendOps('evaluation', evaluations),
-        ...units.appendOps('grinding', grindings),
-        ...committed.ops,
-      ],
+      [...sealOps(blocks, sealed), ...entries.ops, ...work.flatMap(({ ops }) => ops), ...committed.ops],
       { durable: true },
     );
     chain.advance(sealed);
     ledger.apply(entries);
-    units.apply('evaluation', evaluations.length);
-    units.apply('grinding', grindings.length);
+    for (const prepared of work) units.apply(prepared);
     committed.announce();
     return sealed;
   }
 
   /** One unit per attestation, so for those alone who agreed: tokens × parameters of what went through the model. */
-  #evaluationUnits(record: SubmissionRecord, at: number): WorkUnit[] {
-    const { attestations } = record.verdict as StoredVerdict;
+  #evaluations(record: SubmissionRecord): Work[] {
+    const { attestations, owners } = record.verdict as StoredVerdict;
     const { manifest } = this.#parts.chain.meta;
     const parameters = BigInt(parameterCount(parseModelConfig(JSON.parse(manifest.config))));
-    return attestations.map(({ worker, base }) => ({
+    return attestations.map(({ worker, base }, i) => ({
       worker,
-      address: addressOf(worker),
+      address: owners?.[i] ?? addressOf(worker),
       credit: BigInt(2 * base.length * manifest.validation.context) * parameters,
       ref: record.id,
-      at,
     }));
   }
 
   /** One unit per solved header: the hashes its target takes on average. */
-  #grindingUnits({ record, blocks, finders }: CommitInputs, at: number): WorkUnit[] {
-    return finders.map(({ worker, address }, i) => ({
-      worker,
-      address,
-      credit: expectedHashes((blocks[i] as Block).header.bits),
-      ref: record.id,
-      at,
-    }));
+  #grindings({ blocks, finders }: CommitInputs): Work[] {
+    return finders.map(({ worker, address }, i) => {
+      const { header, hash } = blocks[i] as Block;
+      return { worker, address, credit: expectedHashes(header.bits), ref: hash };
+    });
   }
 }
 

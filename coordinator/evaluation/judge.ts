@@ -74,6 +74,7 @@ function storedVerdict(
         candidate: candidate as number[],
         signature,
       })),
+    owners: agreeing.map(({ owner }) => owner),
     outvoted: outvoted.map(({ worker }) => worker),
     ...(trusted === undefined ? {} : { trusted }),
     stop: verdict.stop,

@@ -23,6 +23,7 @@ import {
   listQuerySchema,
 } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
+import { WORK_KINDS } from '#shared/block/work-log.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import type { SubmissionState } from '#shared/lifecycle.ts';
@@ -121,6 +122,12 @@ function addReading(app: Express, api: PoolApi): void {
   app.get('/journal', async (request, response) => {
     const { from = 0, limit } = parse(blocksQuerySchema, request.query, 'query');
     response.json(await api.journal(from, Math.min(limit, MAX_JOURNAL_ENTRIES)));
+  });
+  app.get('/work-units/:kind', async (request, response) => {
+    const kind = WORK_KINDS.find((name) => name === request.params.kind);
+    must(kind, 'NOT_FOUND', `expected the log ${WORK_KINDS.join(' or ')}`);
+    const { from = 0, limit } = parse(blocksQuerySchema, request.query, 'query');
+    response.json(await api.work(kind, from, limit));
   });
 }
 

@@ -16,6 +16,7 @@ import type {
   UploadView,
 } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
+import type { WorkKind } from '#shared/block/work-log.ts';
 import type { SubmissionState } from '#shared/lifecycle.ts';
 import type { TransferRequest } from '#shared/protocol/transfer.ts';
 
@@ -72,6 +73,12 @@ export interface PoolApi {
   }>;
   readonly entryProof: (seq: number, height: number | undefined) => Promise<EntryProof>;
   readonly tensorProof: (name: string) => Promise<TensorProof>;
+  /** Encoded units of a log of work, hex. */
+  readonly work: (
+    kind: WorkKind,
+    from: number,
+    limit: number,
+  ) => Promise<{ units: string[]; place: { seq: number; head: string } }>;
   readonly account: (address: string) => Promise<AccountView>;
   /** Entries of an account below a number, newest first. */
   readonly accountEntries: (

@@ -1,69 +1,106 @@
-import { z } from 'zod';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
-import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
-import { readU64be } from '#shared/crypto/bytes.ts';
+import {
+  decodeUnit,
+  linkUnits,
+  unitDigest,
+  type Work,
+  type WorkKind,
+  type WorkPlace,
+  type WorkPlaces,
+  type WorkUnit,
+} from '#shared/block/work-log.ts';
+import { u64be, ZERO_32 } from '#shared/crypto/bytes.ts';
 
-/** The two kinds of work; each has its own window and its own slice of the reward. Ids are on disk. */
-export const WORK_KINDS = { evaluation: 1, grinding: 2 } as const;
-export type WorkKind = keyof typeof WORK_KINDS;
+/** Ids of the kinds on disk. */
+const KIND_ID = { evaluation: 1, grinding: 2 } as const satisfies Record<WorkKind, number>;
 
-const unitSchema = z.strictObject({
-  worker: zBytes(33),
-  /** Address that is paid for it. */
-  address: z.string(),
-  /** evaluation: tokens × parameters; grinding: expected hashes. */
-  credit: zBigUint,
-  /** Submission it was done for. */
-  ref: zBytes(32),
-  at: zUint,
-});
-export type WorkUnit = z.infer<typeof unitSchema>;
+/** What an append will write, and the place of the log once it is on disk. */
+export interface PreparedUnits {
+  readonly kind: WorkKind;
+  readonly ops: readonly KvOp[];
+  readonly units: readonly WorkUnit[];
+  readonly place: WorkPlace;
+}
 
-/** The log of credited work, per kind and in order: rewards are split over its newest entries. */
+/**
+ * The hash-linked logs of credited work, one per kind: rewards are split over their newest units. Whoever appends to
+ * a log is the only one who does, and calls `apply` when the ops of `prepare` are on the disk.
+ */
 export class WorkUnits {
   readonly #kv: KV;
-  readonly #next: Record<WorkKind, number>;
+  readonly #networkId: Uint8Array;
+  #places: WorkPlaces;
 
-  private constructor(kv: KV, next: Record<WorkKind, number>) {
+  private constructor(kv: KV, networkId: Uint8Array, places: WorkPlaces) {
     this.#kv = kv;
-    this.#next = next;
+    this.#networkId = networkId;
+    this.#places = places;
   }
 
-  static async open(kv: KV): Promise<WorkUnits> {
-    return new WorkUnits(kv, {
-      evaluation: await nextSequence(kv, 'evaluation'),
-      grinding: await nextSequence(kv, 'grinding'),
+  static async open(kv: KV, networkId: Uint8Array): Promise<WorkUnits> {
+    const place = (kind: WorkKind) => storedPlace(kv, networkId, kind);
+    return new WorkUnits(kv, networkId, {
+      evaluation: await place('evaluation'),
+      grinding: await place('grinding'),
     });
   }
 
-  /** The newest `limit` units, newest first. */
-  async newest(kind: WorkKind, limit: number): Promise<WorkUnit[]> {
-    const range = { ...bucketRange(BUCKET.workUnit, Uint8Array.of(WORK_KINDS[kind])), reverse: true, limit };
+  /** How far both logs have come, on the disk. */
+  get places(): WorkPlaces {
+    return this.#places;
+  }
+
+  /** The newest `limit` units of those below number `below`, newest first. */
+  async newest(kind: WorkKind, limit: number, below: number = this.#places[kind].seq): Promise<WorkUnit[]> {
+    const { gte } = bucketRange(BUCKET.workUnit, Uint8Array.of(KIND_ID[kind]));
+    const range = { gte, lt: unitKey(kind, below), reverse: true, limit };
     const out: WorkUnit[] = [];
-    for await (const [, value] of this.#kv.entries(range))
-      out.push(decodeCborAs(unitSchema as unknown as z.ZodType<WorkUnit>, value, 'Work unit'));
+    for await (const [, value] of this.#kv.entries(range)) out.push(decodeUnit(value));
     return out;
   }
 
-  /** Ops that append units; the caller writes them and calls `apply` with the same counts. */
-  appendOps(kind: WorkKind, units: readonly WorkUnit[]): KvOp[] {
-    const first = this.#next[kind];
-    return units.map((unit, i) =>
-      put(
-        bucketKey(BUCKET.workUnit, Uint8Array.of(WORK_KINDS[kind]), first + i),
-        encodeCbor(unit as unknown as CborValue),
-      ),
-    );
+  /** Encoded units from number `from`, at most `limit`. */
+  async encoded(kind: WorkKind, from: number, limit: number): Promise<Uint8Array[]> {
+    const { lt } = bucketRange(BUCKET.workUnit, Uint8Array.of(KIND_ID[kind]));
+    const out: Uint8Array[] = [];
+    for await (const [, value] of this.#kv.entries({ gte: unitKey(kind, from), lt, limit })) out.push(value);
+    return out;
   }
 
-  apply(kind: WorkKind, count: number): void {
-    this.#next[kind] += count;
+  /** Links work onto the log of its kind. */
+  prepare(kind: WorkKind, work: readonly Work[], at: number): PreparedUnits {
+    const { units, place } = linkUnits(this.#networkId, { kind, place: this.#places[kind] }, { work, at });
+    return {
+      kind,
+      ops: units.flatMap(({ unit, bytes }) => [
+        put(unitKey(kind, unit.seq), bytes),
+        ...(kind === 'grinding' ? [put(shareKey(unit.ref), u64be(unit.seq))] : []),
+      ]),
+      units: units.map(({ unit }) => unit),
+      place,
+    };
+  }
+
+  /** To be called when the ops of `prepare` are on disk. */
+  apply({ kind, place }: Pick<PreparedUnits, 'kind' | 'place'>): void {
+    this.#places = { ...this.#places, [kind]: place };
+  }
+
+  /** Which of these hashes a share was credited for before. */
+  async areCredited(hashes: readonly Uint8Array[]): Promise<boolean[]> {
+    const found = await this.#kv.getMany(hashes.map(shareKey));
+    return found.map((value) => value !== undefined);
   }
 }
 
-async function nextSequence(kv: KV, kind: WorkKind): Promise<number> {
-  const range = { ...bucketRange(BUCKET.workUnit, Uint8Array.of(WORK_KINDS[kind])), reverse: true, limit: 1 };
-  for await (const [key] of kv.entries(range)) return Number(readU64be(key, 2)) + 1;
-  return 0;
+const unitKey = (kind: WorkKind, seq: number) =>
+  bucketKey(BUCKET.workUnit, Uint8Array.of(KIND_ID[kind]), seq);
+const shareKey = (hash: Uint8Array) => bucketKey(BUCKET.shareHash, hash);
+
+async function storedPlace(kv: KV, networkId: Uint8Array, kind: WorkKind): Promise<WorkPlace> {
+  const range = { ...bucketRange(BUCKET.workUnit, Uint8Array.of(KIND_ID[kind])), reverse: true, limit: 1 };
+  for await (const [, value] of kv.entries(range))
+    return { seq: decodeUnit(value).seq + 1, head: unitDigest(networkId, value) };
+  return { seq: 0, head: ZERO_32 };
 }

@@ -1,10 +1,13 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Salts } from '#coordinator/chain/salts.ts';
-import { bodiesOf, headerOf } from '#coordinator/mining/template.ts';
+import { bodiesOf, headerOf, type TemplateInputs } from '#coordinator/mining/template.ts';
 import type { WorkBoard } from '#coordinator/mining/work-board.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
-import type { JournalHead, Move } from '#shared/block/journal.ts';
+import type { Move } from '#shared/block/journal.ts';
 import { type Block, blockFromBytes, positionOf } from '#shared/block/verify-block.ts';
+
+/** What the seal says about money and work. */
+export type RewardPlan = Pick<TemplateInputs, 'journal' | 'work' | 'rewards'>;
 
 /** One solved header: who found it, for the credit. */
 export interface Finder {
@@ -29,11 +32,7 @@ export class MiningStage {
     this.#parts = parts;
   }
 
-  async mine(
-    record: SubmissionRecord,
-    plan: { journal: JournalHead; rewards: readonly Move[] },
-    signal: AbortSignal,
-  ): Promise<MinedSubmission> {
+  async mine(record: SubmissionRecord, plan: RewardPlan, signal: AbortSignal): Promise<MinedSubmission> {
     const { chain, salts, board, now } = this.#parts;
     const blocks: Block[] = [];
     const finders: Finder[] = [];
@@ -45,7 +44,7 @@ export class MiningStage {
       hashingMs += solution.ms;
       const block = blockFromBytes(solution.header, body);
       blocks.push(block);
-      finders.push({ worker: solution.session.publicKey, address: solution.session.address });
+      finders.push({ worker: solution.session.publicKey, address: solution.session.owner });
       previous = positionOf(block);
     }
     return { record, blocks, finders, rewards: plan.rewards, hashingMs };

@@ -5,6 +5,7 @@ import { bodyHash, encodeBody, type ParameterBody, type Seal } from '#shared/blo
 import { encodeHeader, HEADER_VERSION } from '#shared/block/header.ts';
 import { type JournalHead, type Move, rewardsHash } from '#shared/block/journal.ts';
 import type { ChainPosition } from '#shared/block/verify-block.ts';
+import type { WorkPlaces } from '#shared/block/work-log.ts';
 import { equalBytes } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
@@ -14,6 +15,7 @@ export interface TemplateInputs {
   readonly salts: Salts;
   readonly record: SubmissionRecord;
   readonly journal: JournalHead;
+  readonly work: WorkPlaces;
   /** What the commit will append, fixed before a nonce is sought. */
   readonly rewards: readonly Move[];
 }
@@ -38,7 +40,7 @@ export function bodiesOf(
   });
 }
 
-function sealOf({ chain, salts, record, journal, rewards }: TemplateInputs, parts: number): Seal {
+function sealOf({ chain, salts, record, journal, work, rewards }: TemplateInputs, parts: number): Seal {
   const verdict = record.verdict as StoredVerdict;
   must(
     equalBytes(verdict.head, chain.sealed.position.hash),
@@ -51,6 +53,7 @@ function sealOf({ chain, salts, record, journal, rewards }: TemplateInputs, part
     next_salt_hash: salts.hashFor(chain.sealed.position.index + parts),
     certificate: { head: verdict.head, windows: verdict.windows, attestations: verdict.attestations },
     journal: { seq: journal.seq, head: journal.head, root: journal.root },
+    work,
     rewards: rewardsHash(chain.networkId, rewards),
   };
 }

@@ -55,6 +55,8 @@ export const BUCKET = {
   reputation: 0x51,
   /** level (1 byte, from 1) ‖ u64 index → hash of a complete subtree over the journal: see journal-tree.ts. */
   journalNode: 0x68,
+  /** hash of a share → u64 number of its unit in the grinding log. */
+  shareHash: 0x70,
 } as const;
 
 export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];

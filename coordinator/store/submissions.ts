@@ -45,6 +45,8 @@ const recordSchema = z.strictObject({
       salt: zBytes(32),
       windows: z.array(zUint),
       attestations: z.array(attestationSchema),
+      /** Addresses that the workers of the attestations work for, in their order. */
+      owners: z.array(z.string()).optional(),
       /** Workers whose results the others did not find. */
       outvoted: z.array(zBytes(33)).optional(),
       /** Agreements in a row of the one worker who refused alone. */

@@ -12,6 +12,12 @@ export const rawBlocksSchema = z.strictObject({
   blocks: z.array(z.strictObject({ header: hex, body: hex })),
 });
 
+/** `GET /work-units/:kind?from&limit`: encoded units of a log of work, and where it stood when they were read. */
+export const workPageSchema = z.strictObject({
+  units: z.array(hex),
+  place: z.strictObject({ seq: z.int().nonnegative(), head: hex32 }),
+});
+
 /** `GET /journal?from&limit`: encoded entries, and where the journal stood when they were read. */
 export const journalPageSchema = z.strictObject({
   entries: z.array(hex),

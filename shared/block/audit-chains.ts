@@ -108,7 +108,8 @@ export class ChainsAudit {
     this.#position = positionOf(block);
     this.#passed = undefined;
     if (seal === undefined) return;
-    this.#passed = { position: this.#position, root, tensors: this.#tensors, saltHash: seal.next_salt_hash };
+    const { next_salt_hash: saltHash, work } = seal;
+    this.#passed = { position: this.#position, root, tensors: this.#tensors, saltHash, work };
     this.#advanceRule(this.#position.hash);
   }
 

@@ -21,6 +21,8 @@ const certificateSchema = z.strictObject({
   attestations: z.array(attestationSchema).min(1),
 });
 
+const zPlace = z.strictObject({ seq: zUint, head: zBytes(32) });
+
 const sealSchema = z.strictObject({
   /** Model root the submission was judged against: that of the block before its first part. */
   base: zBytes(32),
@@ -31,6 +33,8 @@ const sealSchema = z.strictObject({
   certificate: certificateSchema.nullable(),
   /** The journal when the template was made. */
   journal: z.strictObject({ seq: zUint, head: zBytes(32), root: zBytes(32) }),
+  /** The logs of work when the reward was planned: it is split over units that stand in them. */
+  work: z.strictObject({ evaluation: zPlace, grinding: zPlace }),
   /** Hash of the reward entries that the commit appends. */
   rewards: zBytes(32),
 });

@@ -9,6 +9,7 @@ import {
   positionOf,
   verifyBlock,
 } from '#shared/block/verify-block.ts';
+import { NO_WORK, WORK_KINDS, type WorkPlaces } from '#shared/block/work-log.ts';
 import { compareBytes, equalBytes, isZero, toHex, utf8ToBytes, ZERO_32 } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { verifyCertificate } from '#shared/pol/certificate.ts';
@@ -31,6 +32,8 @@ export interface SealedModel {
   readonly tensors: ReadonlyMap<string, IndexedTensor>;
   /** Hash of the salt that submissions judged on this head get. */
   readonly saltHash: Uint8Array;
+  /** The logs of work that its seal names. */
+  readonly work: WorkPlaces;
 }
 
 export interface AppliedBlock {
@@ -69,6 +72,7 @@ export class ParameterChain {
       root: ZERO_32,
       tensors: new Map(),
       saltHash: ZERO_32,
+      work: NO_WORK,
     };
     this.#position = this.#sealed.position;
   }
@@ -117,7 +121,8 @@ export class ParameterChain {
     const verdict = this.#checkSeal(header.index, { body, seal: body.seal, open, meta });
     this.#position = positionOf(block);
     const { tensors } = open;
-    this.#sealed = { position: this.#position, root: body.root, tensors, saltHash: body.seal.next_salt_hash };
+    const { next_salt_hash: saltHash, work } = body.seal;
+    this.#sealed = { position: this.#position, root: body.root, tensors, saltHash, work };
     this.#open = undefined;
     return { body, verdict };
   }
@@ -200,6 +205,7 @@ export class ParameterChain {
       'BLOCK_CERTIFICATE',
       `B${index}: it was judged against another model`,
     );
+    this.#checkWork(index, seal);
     const verdict = this.#judge(body, seal, meta);
     must(
       open.tensors.size === this.#shapes?.shapes.size,
@@ -207,6 +213,20 @@ export class ParameterChain {
       `B${index}: the model has ${this.#shapes?.shapes.size} tensors, got ${open.tensors.size}`,
     );
     return verdict;
+  }
+
+  /** The logs only grow, and are empty in genesis. */
+  #checkWork(index: number, { work }: Seal): void {
+    for (const kind of WORK_KINDS) {
+      const [before, now] = [this.#sealed.work[kind], work[kind]];
+      const isSame = now.seq === before.seq && equalBytes(now.head, before.head);
+      const mayGrow = this.#sealed.position.index >= 0;
+      must(
+        isSame || (mayGrow && now.seq > before.seq),
+        'BLOCK_BODY',
+        () => `B${index}: expected a ${kind} log that goes on from ${before.seq} units, got ${now.seq}`,
+      );
+    }
   }
 
   #judge(body: ParameterBody, seal: Seal, meta: MetaBlock): GateVerdict | null {

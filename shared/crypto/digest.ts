@@ -12,6 +12,7 @@ export type DigestKind =
   | 'meta'
   | 'journal'
   | 'rewards'
+  | 'work'
   | 'salt'
   | 'seed'
   | 'challenge'

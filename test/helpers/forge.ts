@@ -10,6 +10,7 @@ import type { JournalHead } from '#shared/block/journal.ts';
 import { MetaChain } from '#shared/block/meta-chain.ts';
 import { ParameterChain } from '#shared/block/parameter-chain.ts';
 import { type Block, blockFromBytes } from '#shared/block/verify-block.ts';
+import type { WorkKind } from '#shared/block/work-log.ts';
 import { type KeyPair, keyPair, sign } from '#shared/crypto/keys.ts';
 import type { MerkleStep } from '#shared/crypto/merkle.ts';
 import type { GateVerdict } from '#shared/pol/gate.ts';
@@ -38,6 +39,8 @@ export const CHAIN = readVectors<{
     verdict: GateVerdict;
   }[];
   journal: JournalHead;
+  /** Encoded units of both logs. */
+  work: Record<WorkKind, Uint8Array[]>;
   /** Block A1 on the last B head: other rules, work and governors. */
   change: StoredBlock;
   /** By the newest seal. */

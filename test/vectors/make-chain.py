@@ -4,8 +4,8 @@ import random
 
 from fixtures import SHAPES, certificate, manifest, tensor_bytes, write
 from reference import (
-    ZERO, cbor, digest, gate, grind, journal, journal_place, key, merkle_path, merkle_steps, model_root, sha256,
-    submission_id, tensor_leaves,
+    NO_WORK, ZERO, by_address, cbor, digest, gate, grind, journal, journal_place, key, merkle_path, merkle_steps,
+    model_root, sha256, submission_id, tensor_leaves, work_log,
 )
 
 GENESIS_BITS = 0x207FFFFF
@@ -24,6 +24,8 @@ class Chain:
         self.network, self.rule = network, rule
         self.previous, self.sealed = (-1, ZERO), (ZERO, ZERO)  # (hash, root)
         self.tensors, self.blocks, self.journal, self.entries = {}, [], (0, ZERO), []
+        self.work = {"evaluation": (0, ZERO), "grinding": (0, ZERO)}
+        self.units = {"evaluation": [], "grinding": []}
 
     def add(self, miner, body, payload, bits, at):
         encoded = cbor(body)
@@ -48,6 +50,12 @@ class Chain:
                 body["seal"] = seal
             self.add(miner, body, payload, bits, at)
         self.sealed = (self.previous[1], model_root(self.tensors))
+
+
+    def credit(self, kind, done, at):
+        work = [{"worker": w.public, "address": w.address, "credit": credit, "ref": ref} for w, ref, credit in done]
+        units, self.work[kind] = work_log(self.network, kind, self.work[kind], work, at)
+        self.units[kind] += units
 
 
 def genesis_meta(rule):
@@ -97,20 +105,23 @@ def accept(chain, miner, version, names, salt, rnd):
         submission, head, salt, base_root, candidate_root, [(base, candidate), (base, again)], chain.rule, WORKERS,
         chain.network,
     )
-    moves = [
-        ["reward-submitter", submission, None, miner.address, 3_000_000_000],
-        ["reward-evaluator", submission, None, WORKERS[0].address, 1_000_000_000],
-        ["reward-grinder", submission, None, WORKERS[1].address, 750_000_000],
-        ["reward-pool", submission, None, POOL.address, 250_000_000],
-    ]
+    moves = [["reward-submitter", submission, None, miner.address, 3_000_000_000]]
+    for kind, log, amount in [("evaluator", "evaluation", 1_000_000_000), ("grinder", "grinding", 750_000_000)]:
+        parts = by_address(amount, chain.units[log]) or [(POOL.address, amount)]
+        moves += [[f"reward-{kind}", submission, None, address, part] for address, part in parts]
+    moves.append(["reward-pool", submission, None, POOL.address, 250_000_000])
     next_salt = salt_of(chain.network, chain.previous[0] + len(names))
     seal = {
         "base": base_root, "salt": salt, "next_salt_hash": sha256(next_salt), "certificate": proof,
         "journal": journal_place(*chain.journal, chain.entries),
+        "work": {kind: {"seq": seq, "head": newest} for kind, (seq, newest) in chain.work.items()},
         "rewards": digest("rewards", chain.network, cbor(moves)),
     }
     at = START + 60_000 * version
     chain.submit(miner, submission, version, names, seal, chain.rule["pow"]["bits"], at)
+    ground = [block["hash"] for block in chain.blocks[-len(names):]]
+    chain.credit("evaluation", [(worker, submission, 2**30) for worker in WORKERS], at)
+    chain.credit("grinding", [(WORKERS[1], block_hash, 2) for block_hash in ground], at)
     entries, chain.journal = journal(chain.network, chain.journal, moves, at)
     chain.entries += entries
     rule = chain.rule["gate"]
@@ -127,7 +138,7 @@ def make():
     salt = digest("salt", meta["hash"], ZERO, bytes(8))
     seal = {
         "base": ZERO, "salt": ZERO, "next_salt_hash": sha256(salt), "certificate": None,
-        "journal": journal_place(0, ZERO, []), "rewards": ZERO,
+        "journal": journal_place(0, ZERO, []), "work": NO_WORK, "rewards": ZERO,
     }
     chain.submit(POOL, ZERO, 0, sorted(SHAPES), seal, GENESIS_BITS, START)
     genesis = {"root": chain.sealed[1], "salt": salt}
@@ -139,7 +150,7 @@ def make():
             "governors": [key(f"governor {i}").secret for i in range(3)],
         },
         "meta": meta, "blocks": chain.blocks, "genesis": genesis, "submissions": [first, second],
-        "journal": journal_place(*chain.journal, chain.entries),
+        "journal": journal_place(*chain.journal, chain.entries), "work": chain.units,
         "change": change_meta(chain, {**rule, "rules": [], "pow": {"bits": 0x1F00FFFF}, "governors": {
             "threshold": 1, "keys": [key("governor 2").public],
         }}),

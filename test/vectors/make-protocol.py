@@ -14,7 +14,7 @@ import random
 from fixtures import NETWORK, SHAPES, certificate, filled, manifest, tensor_bytes, write
 from reference import (
     N, ZERO, Key, cbor, checksum, digest, gate, header_bytes, journal, key, merkle_path, merkle_root, model_root,
-    sha256, split, submission_id,
+    NO_WORK, sha256, split, submission_id, work_log,
 )
 
 
@@ -49,13 +49,14 @@ def part_body(**changes):
 def make_body():
     seal = {
         "base": ZERO, "salt": ZERO, "next_salt_hash": filled(32, 40), "certificate": None,
-        "journal": {"seq": 0, "head": ZERO, "root": ZERO}, "rewards": ZERO,
+        "journal": {"seq": 0, "head": ZERO, "root": ZERO}, "work": NO_WORK, "rewards": ZERO,
     }
     rule = {"validation": {"windows": 300}, "gate": {"windows": 30}}
     judged = (filled(32, 3), filled(32, 4), filled(32, 5), filled(32, 6), filled(32, 9))
     losses = [([5_000_000 + i for i in range(30)], [4_900_000 + 7 * i for i in range(30)])] * 2
     sealed = {
         **seal, "salt": judged[2], "journal": {"seq": 70_000, "head": filled(32, 50), "root": filled(32, 55)}, "rewards": filled(32, 60),
+        "work": {"evaluation": {"seq": 300, "head": filled(32, 70)}, "grinding": {"seq": 2**40, "head": filled(32, 80)}},
         "certificate": certificate(*judged, losses, rule, [key("worker"), key("second worker")]),
     }
     bodies = [
@@ -173,6 +174,24 @@ def make_journal():
     write("journal", {"journals": cases})
 
 
+def make_work():
+    cases = []
+    for kind, start, at, credits in [
+        ("evaluation", (0, ZERO), 1_767_225_600_000, [1, 2**64 - 1, 2**33]), ("grinding", (0, ZERO), 0, [2**16]),
+        ("grinding", (2**32, filled(32)), 2**53 - 1, [2**60, 1]), ("grinding", (5, ZERO), 7, []),
+    ]:
+        work = [
+            {"worker": w.public, "address": key("owner").address, "credit": credit, "ref": filled(32, 20 + i)}
+            for i, (w, credit) in enumerate(zip([key("worker"), key("second worker")] * 2, credits))
+        ]
+        units, (seq, newest) = work_log(NETWORK, kind, start, work, at)
+        cases.append({
+            "network": NETWORK, "kind": kind, "before": {"seq": start[0], "head": start[1]}, "at": at, "work": work,
+            "units": units, "after": {"seq": seq, "head": newest},
+        })
+    write("work", {"logs": cases})
+
+
 def make_gate():
     rnd = random.Random(11)
     cases = []
@@ -254,6 +273,6 @@ def make_model_root():
 
 
 if __name__ == "__main__":
-    for make in [make_header, make_body, make_manifest, make_merkle, make_signature, make_journal, make_gate,
+    for make in [make_header, make_body, make_manifest, make_merkle, make_signature, make_journal, make_work, make_gate,
                  make_money, make_submission, make_model_root]:
         make()

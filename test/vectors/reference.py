@@ -237,3 +237,26 @@ def journal(network, head, moves, at):
         prev = digest("journal", network, entries[-1])
         seq += 1
     return entries, (seq, prev)
+
+
+NO_WORK = {"evaluation": {"seq": 0, "head": ZERO}, "grinding": {"seq": 0, "head": ZERO}}
+
+
+def work_log(network, kind, place, work, at):
+    """work: {worker, address, credit, ref} -> encoded units and the new place (seq, digest)."""
+    seq, prev = place
+    units = []
+    for done in work:
+        units.append(cbor({"v": 1, "kind": kind, "seq": seq, "prev": prev, "at": at, **done}))
+        prev = digest("work", network, units[-1])
+        seq += 1
+    return units, (seq, prev)
+
+
+def by_address(amount, units):
+    """Splits over encoded units by cumulative floor: [(address, part)] in the byte order of the addresses."""
+    credits = {}
+    for unit in map(cbor2.loads, units):
+        credits[unit["address"]] = credits.get(unit["address"], 0) + unit["credit"]
+    addresses = sorted(credits)
+    return list(zip(addresses, split(amount, [credits[a] for a in addresses])))

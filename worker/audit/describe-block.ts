@@ -3,6 +3,7 @@ import { decodeMetaBody, decodeParameterBody, type Seal } from '#shared/block/bo
 import type { BlockHeader } from '#shared/block/header.ts';
 import type { Manifest } from '#shared/block/manifest.ts';
 import type { Block } from '#shared/block/verify-block.ts';
+import { WORK_KINDS } from '#shared/block/work-log.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
 import { addressOf, isPublicKey } from '#shared/crypto/keys.ts';
 import { formatAmount } from '#shared/money.ts';
@@ -70,6 +71,9 @@ function sealRows(seal: Seal, sealed: SealedSubmission | undefined): Section['ro
     row('next_salt_hash', toHex(seal.next_salt_hash)),
     row('journal', `${seal.journal.seq} entries, head ${toHex(seal.journal.head)}`),
     row('journal root', toHex(seal.journal.root)),
+    ...WORK_KINDS.map((kind) =>
+      row(`${kind} log`, `${seal.work[kind].seq} units, head ${toHex(seal.work[kind].head)}`),
+    ),
     row('rewards', toHex(seal.rewards)),
   ];
   const { certificate } = seal;

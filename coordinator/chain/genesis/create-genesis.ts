@@ -24,6 +24,7 @@ import {
   type ChainPosition,
   positionOf,
 } from '#shared/block/verify-block.ts';
+import { NO_WORK } from '#shared/block/work-log.ts';
 import { toHex, ZERO_32 } from '#shared/crypto/bytes.ts';
 import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import { merkleRoot } from '#shared/crypto/merkle.ts';
@@ -247,6 +248,7 @@ function genesisSeal(networkId: Uint8Array): NonNullable<ParameterBody['seal']> 
     next_salt_hash: sha256(genesisSalt(networkId)),
     certificate: null,
     journal: EMPTY_JOURNAL,
+    work: NO_WORK,
     rewards: ZERO_32,
   };
 }

@@ -74,7 +74,7 @@ describe('auditPool', () => {
         ['submissions', 2],
         ['parameter index', 16],
         ['payloads', new Set(CHAIN.blocks.map(({ payload }) => sha256(payload))).size],
-        ['journal entries', 8],
+        ['journal entries', CHAIN.journal.seq],
         ['rewards', 2],
         ['balances', vectorPool().balances.size],
       ],
@@ -127,6 +127,7 @@ describe('auditPool', () => {
 type Corruption = readonly [what: string, change: (pool: StoredPool) => void, at: string, code: string];
 
 const entries = () => movesOf(vectorPool().journal);
+const NEWEST = CHAIN.journal.seq - 1;
 const journalOf = (moves: readonly TimedMove[]) => accounts(relinked(moves));
 const stranger = '0x0000000000000000000000000000000000000001';
 const payloadOf = (index: number) => sha256(CHAIN.blocks[index]?.payload as Uint8Array);
@@ -235,9 +236,9 @@ const CORRUPTIONS: readonly Corruption[] = [
   ],
   // The journal.
   ['an entry changed', (pool) => changeEntry(pool, 2), 'journal entry 3', 'JOURNAL'],
-  ['the newest entry changed', (pool) => changeEntry(pool, 7), 'GET /journal', 'JOURNAL'],
+  ['the newest entry changed', (pool) => changeEntry(pool, NEWEST), 'GET /journal', 'JOURNAL'],
   ['an entry left out', (pool) => pool.journal.splice(2, 1), 'journal entry 2', 'JOURNAL'],
-  ['the newest entry left out', (pool) => pool.journal.pop(), 'journal entry 7', 'JOURNAL'],
+  ['the newest entry left out', (pool) => pool.journal.pop(), `journal entry ${NEWEST}`, 'JOURNAL'],
   ['entries exchanged', (pool) => pool.journal.reverse(), 'journal entry 0', 'JOURNAL'],
   [
     'a reward raised, all linked anew',
@@ -263,7 +264,7 @@ const CORRUPTIONS: readonly Corruption[] = [
       const move = { ...(entries()[0] as TimedMove), ref: new Uint8Array(32).fill(9) };
       Object.assign(pool, journalOf([...entries(), move]));
     },
-    'journal entry 8',
+    `journal entry ${CHAIN.journal.seq}`,
     'JOURNAL',
   ],
   [
