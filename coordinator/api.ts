@@ -1,6 +1,8 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { ChatStage } from '#coordinator/chat/chat.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
+import type { GovernStage } from '#coordinator/govern/govern.ts';
+import { metaView } from '#coordinator/govern/meta-view.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
@@ -14,7 +16,7 @@ import type { UploadState } from '#coordinator/submission/parts-intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
 import { entryView, proofView, submissionDetail, submissionView } from '#coordinator/views.ts';
 import { blockView } from '#shared/api/block-view.ts';
-import type { LossPoint, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
+import type { LossPoint, MetaView, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
@@ -33,6 +35,7 @@ export interface ApiParts {
     readonly spool: Spool;
     readonly claims: Pick<Claims, 'add'>;
     readonly pipeline: Pipeline;
+    readonly govern: Pick<GovernStage, 'commit'>;
     readonly chat: ChatStage;
     readonly transfers: Pick<Transfers, 'submit' | 'proof'>;
     readonly progress: (id: string) => { done: number; total: number } | undefined;
@@ -47,6 +50,7 @@ export function poolApi(parts: ApiParts): PoolApi {
   return {
     overview: () => overview(parts),
     model: () => modelView(chain),
+    meta: (index) => metaView(chain, index ?? chain.height('A')),
     submissions: async (filter) => (await submissions.list(filter)).map(view),
     submission: async (id) => {
       const record = await submissions.get(id);
@@ -94,6 +98,10 @@ export function poolApi(parts: ApiParts): PoolApi {
     ...(live
       ? {
           uploads: uploadApi(live.pipeline, view),
+          govern: async (proposal) => {
+            const { block, isNew } = await live.govern.commit(proposal);
+            return { view: (await metaView(chain, block.header.index)) as MetaView, isNew };
+          },
           claim: async (claim) => {
             const { at, isNew } = await live.claims.add(claim);
             return { view: { claim: toHex(claim), claimed_at: at, expires_at: at + CLAIM_MS }, isNew };

@@ -11,6 +11,7 @@ import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import { Reputations } from '#coordinator/dispatch/reputations.ts';
 import { Workers } from '#coordinator/dispatch/workers.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
+import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
 import { listen } from '#coordinator/http/listen.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
@@ -44,6 +45,7 @@ import { Feed } from '#coordinator/ws/feed.ts';
 import { type Endpoint, WebSocketEdge } from '#coordinator/ws/server.ts';
 import { WorkerGateway } from '#coordinator/ws/worker-gateway.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
+import { keyPair } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
 
@@ -214,13 +216,25 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     {
       onCommitted: (report) => {
         notices.committed(report);
-        const model = modelMessage(chain.meta, chain.sealed);
-        for (const session of workers.sessions())
-          session.send({ type: 'head', height: chain.height('B'), model });
+        announceHead();
       },
       onFault: (message, error) => log.error(message, {}, error),
     },
   );
+  const announceHead = () => {
+    const model = modelMessage(chain.meta, chain.sealed);
+    for (const session of workers.sessions())
+      session.send({ type: 'head', height: chain.height('B'), model });
+  };
+  const govern = new GovernStage({
+    ...{ kv, lock, chain, payloads, now: Date.now },
+    poolKey: async () => keyPair(await readSecret(options.dataDir, 'pool')),
+    between: (change) => pipeline.betweenSubmissions(change),
+    onChanged: (meta) => {
+      notices.metaChanged(meta);
+      announceHead();
+    },
+  });
   const dropIfRejected = async (id: Uint8Array) => {
     if ((await submissions.get(id))?.state === 'rejected') await spool.drop(id);
   };
@@ -267,7 +281,16 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     submissions,
     metrics,
     readiness,
-    live: { workers, spool, claims, pipeline, chat, transfers, progress: (id) => notices.progressOf(id) },
+    live: {
+      workers,
+      spool,
+      claims,
+      pipeline,
+      govern,
+      chat,
+      transfers,
+      progress: (id) => notices.progressOf(id),
+    },
   });
   const http = createServer(
     createApp(api, observer(metrics, log), {

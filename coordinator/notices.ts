@@ -7,6 +7,7 @@ import type { SubmissionRecord, Submissions } from '#coordinator/store/submissio
 import { submissionView } from '#coordinator/views.ts';
 import type { Feed } from '#coordinator/ws/feed.ts';
 import type { EntryKind } from '#shared/block/journal.ts';
+import type { MetaBlock } from '#shared/block/meta-chain.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
 
@@ -71,6 +72,12 @@ export class Notices {
       submission: toHex(report.record.id),
       blocks,
     });
+  }
+
+  metaChanged({ index, hash }: MetaBlock): void {
+    const { feed, now, log } = this.#parts;
+    log.info('meta', { index, hash: toHex(hash).slice(0, 12) });
+    feed.publish({ type: 'meta', at: now(), index, hash: toHex(hash) });
   }
 
   headLoss({

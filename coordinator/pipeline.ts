@@ -5,6 +5,7 @@ import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { MiningStage } from '#coordinator/mining/mining.ts';
 import type { PayoutStage } from '#coordinator/payout/payout.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
+import { WriteLock } from '#coordinator/store/write-lock.ts';
 import type { Upload } from '#coordinator/submission/entrance.ts';
 import type { Intake } from '#coordinator/submission/intake.ts';
 import type { PartsIntake } from '#coordinator/submission/parts-intake.ts';
@@ -12,6 +13,7 @@ import type { Spool } from '#coordinator/submission/spool.ts';
 import { equalBytes } from '#shared/crypto/bytes.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { isFinal } from '#shared/lifecycle.ts';
 
 export interface PipelineStages {
   readonly intake: Intake;
@@ -54,7 +56,12 @@ export class Pipeline {
   readonly #state: PipelineState;
   readonly #events: PipelineEvents;
   readonly #closing = new AbortController();
+  readonly #changes = new WriteLock();
   #mining: Promise<void> | undefined;
+  /** Ends the search for nonces, not a commit. */
+  #halt = new AbortController();
+  /** While the Meta block changes nothing is mined. */
+  #changing = false;
   #retry: NodeJS.Timeout | undefined;
 
   constructor(stages: PipelineStages, state: PipelineState, events: PipelineEvents) {
@@ -68,8 +75,7 @@ export class Pipeline {
     await this.#stages.intake.start();
     for (const record of this.#state.submissions.pending()) await this.#resume(record);
     this.#stages.evaluation.start();
-    if (this.#state.chain.measuredHeight !== this.#state.chain.height('B'))
-      await this.#stages.evaluation.measureHead();
+    if (!this.#isMeasured) await this.#stages.evaluation.measureHead();
     this.mineNext();
   }
 
@@ -85,8 +91,51 @@ export class Pipeline {
   /** Receives an upload; when this resolves, it is durable and on its way. */
   async submit(upload: Upload, single: boolean): Promise<{ record: SubmissionRecord; isNew: boolean }> {
     const received = await this.#stages.intake.receive(upload, single);
-    if (received.isNew) await this.#stages.evaluation.enqueue(received.record);
+    if (received.isNew) await this.#take(received.record);
     return received;
+  }
+
+  /**
+   * Runs `change`, which makes a Meta block, while nothing is mined; then refuses what was submitted under the one
+   * before, and has the head measured anew where its loss is not known. PROTOCOL §7.
+   */
+  async betweenSubmissions<T>(change: () => Promise<T>): Promise<T> {
+    return this.#changes.run(async () => {
+      this.#changing = true;
+      try {
+        this.#halt.abort(new PoolError('SUBMISSION_META', 'the Meta block changes'));
+        await this.#mining;
+        this.#closing.signal.throwIfAborted();
+        const result = await change();
+        for (const record of this.#state.submissions.pending()) await this.#refuseOlder(record);
+        if (!this.#isMeasured) await this.#stages.evaluation.measureHead();
+        return result;
+      } finally {
+        this.#changing = false;
+        this.#stages.evaluation.pump();
+        this.mineNext();
+      }
+    });
+  }
+
+  get #isMeasured(): boolean {
+    return this.#state.chain.measuredHeight === this.#state.chain.height('B');
+  }
+
+  /** To the queue, unless another Meta block rules since its header was read. */
+  async #take(record: SubmissionRecord): Promise<void> {
+    if (!(await this.#refuseOlder(record))) await this.#stages.evaluation.enqueue(record);
+  }
+
+  /** PROTOCOL §9: a miner signs for one Meta block; under another it may be paid otherwise. True where it was so. */
+  async #refuseOlder({ id, meta }: SubmissionRecord): Promise<boolean> {
+    const { submissions, chain } = this.#state;
+    if (equalBytes(meta, chain.meta.hash)) return false;
+    const record = await submissions.get(id);
+    const message = `it was made for another Meta block than A${chain.meta.index}; send it again for this one`;
+    if (record && !isFinal(record.state))
+      await this.#reject(record, new PoolError('SUBMISSION_META', message));
+    return true;
   }
 
   /** To be called where another key had claimed the same bytes before: a submission that is not being mined goes. */
@@ -105,13 +154,13 @@ export class Pipeline {
   /** A part of an upload; with the last one it is on its way. */
   async append(...part: Parameters<PartsIntake['append']>): ReturnType<PartsIntake['append']> {
     const state = await this.#stages.intake.byParts.append(...part);
-    if (state.isNew && state.record) await this.#stages.evaluation.enqueue(state.record);
+    if (state.isNew && state.record) await this.#take(state.record);
     return state;
   }
 
   /** To be called when a submission passed the gate, and when the head moved. */
   mineNext(): void {
-    if (this.#mining || this.#closing.signal.aborted) return;
+    if (this.#mining || this.#changing || this.#closing.signal.aborted) return;
     const next = this.#state.submissions.pending().find((record) => record.state === 'evaluated');
     if (!next) return;
     this.#mining = this.#mineAndCommit(next)
@@ -129,7 +178,10 @@ export class Pipeline {
     await submissions.move(record.id, 'mining');
     const startedMs = performance.now();
     const plan = { journal: ledger.journal, ...(await this.#stages.payout.plan(record)) };
-    const mined = await this.#stages.mining.mine(record, plan, this.#closing.signal);
+    this.#halt = new AbortController();
+    if (this.#changing) this.#halt.abort();
+    const signal = AbortSignal.any([this.#closing.signal, this.#halt.signal]);
+    const mined = await this.#stages.mining.mine(record, plan, signal);
     await submissions.move(record.id, 'mined');
     const minedMs = performance.now();
     await this.#stages.commit.commit(mined);
@@ -177,13 +229,18 @@ export class Pipeline {
     const { submissions } = this.#state;
     const now = await submissions.get(record.id);
     if (this.#closing.signal.aborted || !now || now.state === 'rejected' || now.state === 'paid') return;
+    if (this.#changing) return this.#putBack(now);
     this.#events.onFault('a submission could not be mined or committed', error);
     if (error instanceof PoolError && ERRORS[error.code as ErrorCode][0] < 500) {
       await this.#reject(now, error);
       return;
     }
     this.#retryLater();
-    if (now.state === 'mining' || now.state === 'mined') await submissions.move(record.id, 'evaluated');
+    await this.#putBack(now);
+  }
+
+  async #putBack({ id, state }: SubmissionRecord): Promise<void> {
+    if (state === 'mining' || state === 'mined') await this.#state.submissions.move(id, 'evaluated');
   }
 
   #retryLater(message?: string, error?: unknown): void {
@@ -206,6 +263,8 @@ export class Pipeline {
           `${lost.name}: the uploaded bytes are gone from the spool; submit them again`,
         ),
       );
+    // Also where the process ended between a Meta block and this.
+    if (await this.#refuseOlder(record)) return;
     if (record.state === 'mining' || record.state === 'mined') await submissions.move(record.id, 'evaluated');
     else if (record.state === 'evaluating')
       await this.#stages.evaluation.enqueue(await submissions.move(record.id, 'queued'));

@@ -107,6 +107,12 @@ export class Chain {
     this.#sealed = sealed;
   }
 
+  /** Another Meta block rules from here on; `remeasure` where the losses known are those of another text. */
+  advanceMeta(meta: MetaBlock, { remeasure }: { remeasure: boolean }): void {
+    this.#meta = meta;
+    if (remeasure) this.#newestLoss = null;
+  }
+
   /** Measured loss of the newest head that was measured, micro-nats. */
   get newestLoss(): number | null {
     return this.#newestLoss?.microNats ?? null;

@@ -59,6 +59,8 @@ export class Screen {
           'green',
           `B${event.height}  ${event.blocks} tensor blocks  model root ${event.root.slice(0, 12)}`,
         );
+      case 'meta':
+        return this.#line('meta', 'cyan', `A${event.index}  the governors changed the rules`);
       case 'loss':
         this.#loss = event.point.loss_nats;
         this.#genesisLoss ??= event.point.loss_nats;

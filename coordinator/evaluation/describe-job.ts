@@ -4,7 +4,7 @@ import type { EvaluationJob } from '#coordinator/dispatch/job-queue.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
 import { type Certificate, decodeParameterBody } from '#shared/block/body.ts';
-import { fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { equalBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { windowsOf } from '#shared/pol/certificate.ts';
 import { gateRule } from '#shared/pol/rule.ts';
 import type { SequentialRule } from '#shared/pol/sequential.ts';
@@ -56,7 +56,9 @@ async function describeHead(chain: Chain, root: string): Promise<DescribedJob | 
   const salt = new Uint8Array(32);
   const target = { ...baseOf(sealed), submission, candidateRoot: sealed.root, windows, salt };
   const rule = { deltaMicroNats: 0, zMilli: 0, looks: [count], hopelessZMilli: 0 };
-  const certified = certifiedLosses(body?.seal?.certificate);
+  // Under another Meta block its windows may be of another text.
+  const isOurs = block !== undefined && equalBytes(block.header.pointsTo, meta.hash);
+  const certified = certifiedLosses(isOurs ? body?.seal?.certificate : null);
   return { ...common(chain), record: null, target, changed: [], rule, quorum: quorumOf(chain, 1), certified };
 }
 

@@ -82,9 +82,10 @@ export class Settlement {
     committee.patientUntilMs = Math.min(committee.patientUntilMs, patient);
   }
 
-  /** The head it is judged against is the head no more. One that measures a head may finish what it began. */
+  /** Its head or its Meta block is the newest no more. One that measures a head may finish what it began on it. */
   isStale({ job, known, seats, heard }: Committee): boolean {
     if (known) return false;
+    if (job.model.meta !== toHex(this.#parts.chain.meta.hash)) return true;
     if (!job.record && (seats.size > 0 || heard.length > 0)) return false;
     return !equalBytes(job.target.head, this.#parts.chain.sealed.position.hash);
   }

@@ -11,6 +11,7 @@ import { addAccounts } from '#coordinator/http/accounts.ts';
 import { addClaims } from '#coordinator/http/claims.ts';
 import { addCompletions } from '#coordinator/http/completions.ts';
 import { limitWrites, trustProxy, type WriteLimits } from '#coordinator/http/limit-writes.ts';
+import { addMeta } from '#coordinator/http/meta.ts';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { addProofs } from '#coordinator/http/proofs.ts';
@@ -75,6 +76,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
     response.type(contentType).send(body);
   });
   addReading(app, api);
+  addMeta(app, api);
   addAccounts(app, api, requireJson);
   addProofs(app, api);
   addPayload(app, api);

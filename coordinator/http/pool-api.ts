@@ -7,6 +7,7 @@ import type {
   ChatRequest,
   ClaimView,
   EntryView,
+  MetaView,
   ModelView,
   Overview,
   Readiness,
@@ -16,6 +17,7 @@ import type {
   UploadView,
 } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
+import type { MetaProposal } from '#shared/block/meta-proposal.ts';
 import type { WorkKind } from '#shared/block/work-log.ts';
 import type { SubmissionState } from '#shared/lifecycle.ts';
 import type { TransferRequest } from '#shared/protocol/transfer.ts';
@@ -46,6 +48,10 @@ export interface UploadApi {
 export interface PoolApi {
   readonly overview: () => Promise<Overview>;
   readonly model: () => Promise<ModelView>;
+  /** A Meta block by its height, or the one that rules. */
+  readonly meta: (index: number | undefined) => Promise<MetaView | undefined>;
+  /** Makes a Meta block of what governors signed. */
+  readonly govern?: (proposal: MetaProposal) => Promise<{ view: MetaView; isNew: boolean }>;
   readonly submissions: (filter: {
     state?: SubmissionState | undefined;
     limit: number;

@@ -25,7 +25,7 @@ export const BUCKET = {
   rootHeight: 0x25,
   /** u64 B height → measured validation loss of the model sealed there. */
   validationLoss: 0x26,
-  /** u64 number → bytes of a held-out shard, until it is revealed. */
+  /** u64 number → bytes of a held-out shard of genesis; root ‖ u64 number → of one that a later Meta block names. */
   heldOutShard: 0x27,
   /** submission id → its record. */
   submission: 0x30,

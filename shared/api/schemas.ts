@@ -239,6 +239,27 @@ export const modelSchema = z.strictObject({
 });
 export type ModelView = z.infer<typeof modelSchema>;
 
+/** `GET /meta` and `GET /meta/:index`: a Meta block and what it says. */
+export const metaSchema = z.strictObject({
+  index: z.number(),
+  hash: hex32,
+  prev_hash: hex32,
+  /** The B head it was made on: it rules what comes behind it; zeros in A0. */
+  points_to: hex32,
+  /** Unix milliseconds. */
+  at: z.number(),
+  payload_hash: hex32,
+  payload_size: z.number(),
+  /** Addresses of the pool's key and the governors', and of those who signed this block. */
+  pool: z.string(),
+  governors: z.array(z.string()),
+  signed_by: z.array(z.string()),
+  chat_template: z.string(),
+  /** The manifest without whole files and shards: bytes as "0x…", numbers beyond 2⁵³ as "…n". */
+  fields: z.record(z.string(), z.unknown()),
+});
+export type MetaView = z.infer<typeof metaSchema>;
+
 /** One point of the loss curve: the model sealed at `height`. */
 export const lossPointSchema = z.strictObject({
   height: z.number(),
@@ -279,6 +300,8 @@ export const feedEventSchema = z.discriminatedUnion('type', [
     submission: hex32.nullable(),
     blocks: z.number(),
   }),
+  /** Another Meta block rules. */
+  z.strictObject({ type: z.literal('meta'), at: z.number(), index: z.number(), hash: hex32 }),
   z.strictObject({ type: z.literal('loss'), at: z.number(), point: lossPointSchema }),
   z.strictObject({ type: z.literal('worker'), at: z.number(), worker: workerSchema }),
 ]);

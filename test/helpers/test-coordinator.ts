@@ -152,6 +152,8 @@ export async function makeChain(dataDir: string, content: GenesisContent = small
   try {
     if (await Chain.exists(kv)) return;
     await writeSecret(dataDir, 'salts', new Uint8Array(randomBytes(32)));
+    await writeSecret(dataDir, 'pool', UNSAFE_DEV_POOL.secretKey);
+    await writeSecret(dataDir, 'governor', UNSAFE_DEV_GOVERNOR.secretKey);
     const genesis = createGenesis({
       name: 'test',
       unsafeKeys: true,

@@ -65,12 +65,12 @@ export class Evaluator {
     for (const end of job.rule?.looks ?? [windows.length]) {
       const seen = windows.slice(0, end);
       for (const ref of model.root === candidate.root ? [candidate] : [model, candidate]) {
-        const list = this.#missing(ref.root, seen);
+        const list = this.#missing(ref, seen);
         if (list.length === 0) continue;
         tokens += await this.#compute({ ref, windows: list, bearer: job.bearer }, signal, onEvent);
         steps.done += list.length;
       }
-      const found = { base: this.#losses(model.root, seen), candidate: this.#losses(candidate.root, seen) };
+      const found = { base: this.#losses(model, seen), candidate: this.#losses(candidate, seen) };
       if (end === windows.length || this.#decides(found, job.rule))
         return { ...found, tokens, ms: this.#options.now() - start };
     }
@@ -84,17 +84,17 @@ export class Evaluator {
     );
   }
 
-  #losses(root: string, windows: readonly number[]): WindowLoss[] {
-    return windows.map((window) => this.#known.get(root, window) ?? null);
+  #losses(ref: ModelRef, windows: readonly number[]): WindowLoss[] {
+    return windows.map((window) => this.#known.get(keyOf(ref), window) ?? null);
   }
 
   #countMissing(refs: readonly ModelRef[], windows: readonly number[]): number {
-    const roots = new Set(refs.map(({ root }) => root));
-    return [...roots].reduce((sum, root) => sum + this.#missing(root, windows).length, 0);
+    const different = new Map(refs.map((ref) => [ref.root, ref]));
+    return [...different.values()].reduce((sum, ref) => sum + this.#missing(ref, windows).length, 0);
   }
 
-  #missing(root: string, windows: readonly number[]): number[] {
-    return windows.filter((window) => this.#known.get(root, window) === undefined);
+  #missing(ref: ModelRef, windows: readonly number[]): number[] {
+    return windows.filter((window) => this.#known.get(keyOf(ref), window) === undefined);
   }
 
   async #compute(
@@ -105,7 +105,10 @@ export class Evaluator {
     const request = { kind: 'losses', model: what.ref, windows: what.windows, bearer: what.bearer };
     const { deadlineMs } = this.#options;
     const result = (await this.#host.request({ request, signal, onEvent, deadlineMs })) as LossResult;
-    this.#known.put(what.ref.root, what.windows, result.losses);
+    this.#known.put(keyOf(what.ref), what.windows, result.losses);
     return result.tokens;
   }
 }
+
+/** A window's number means another text under another Meta block. */
+const keyOf = ({ metaPayload, root }: ModelRef): string => `${metaPayload} ${root}`;

@@ -93,7 +93,7 @@ export class PoolClient {
 
   #take(events: readonly FeedEvent[]): void {
     this.#set(events.reduce(withEventSafely, this.#state));
-    if (events.some(({ type }) => type === 'head')) this.#refreshSoon();
+    if (events.some(({ type }) => type === 'head' || type === 'meta')) this.#refreshSoon();
   }
 
   #refreshSoon(): void {
