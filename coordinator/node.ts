@@ -210,7 +210,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
         spool,
         now: Date.now,
       }),
-      payout: new PayoutStage({ chain, units }),
+      payout: new PayoutStage({ chain, units, ledger, lock }),
     },
     { chain, ledger, submissions, spool },
     {

@@ -173,11 +173,11 @@ export class Pipeline {
   }
 
   async #mineAndCommit(record: SubmissionRecord): Promise<void> {
-    const { submissions, ledger, spool, chain } = this.#state;
+    const { submissions, spool, chain } = this.#state;
     if (!this.#isCurrent(record)) return this.#judgeAgain(record);
     await submissions.move(record.id, 'mining');
     const startedMs = performance.now();
-    const plan = { journal: ledger.journal, ...(await this.#stages.payout.plan(record)) };
+    const plan = await this.#stages.payout.plan(record);
     this.#halt = new AbortController();
     if (this.#changing) this.#halt.abort();
     const signal = AbortSignal.any([this.#closing.signal, this.#halt.signal]);

@@ -1,4 +1,4 @@
-import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
+import { BUCKET, type Bucket, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
@@ -21,6 +21,7 @@ export class Chain {
   #newestLoss: { height: number; microNats: number } | null = null;
   #meta: MetaBlock;
   #sealed: SealedModel;
+  #submissionsSealed = 0;
 
   private constructor(
     stores: { kv: KV; payloads: PayloadStore },
@@ -45,6 +46,8 @@ export class Chain {
     const meta = await readMeta(kv, payloads);
     const sealed = await readSealed(kv);
     const chain = new Chain({ kv, payloads }, { networkId: first.hash, meta, sealed });
+    // No two seals leave the same root, as no payload comes twice; one of them is that of genesis.
+    chain.#submissionsSealed = (await countEntries(kv, BUCKET.rootHeight)) - 1;
     chain.#newestLoss = (await chain.losses()).at(-1) ?? null;
     return chain;
   }
@@ -57,6 +60,11 @@ export class Chain {
   /** The model after the last sealed submission. */
   get sealed(): SealedModel {
     return this.#sealed;
+  }
+
+  /** Submissions that the chain has sealed, without genesis. */
+  get submissionsSealed(): number {
+    return this.#submissionsSealed;
   }
 
   /** A copy to apply candidate blocks to. */
@@ -105,6 +113,7 @@ export class Chain {
 
   advance(sealed: SealedModel): void {
     this.#sealed = sealed;
+    this.#submissionsSealed += 1;
   }
 
   /** Another Meta block rules from here on; `remeasure` where the losses known are those of another text. */
@@ -140,6 +149,12 @@ export class Chain {
       });
     return out;
   }
+}
+
+async function countEntries(kv: KV, bucket: Bucket): Promise<number> {
+  let count = 0;
+  for await (const _ of kv.entries(bucketRange(bucket))) count += 1;
+  return count;
 }
 
 /** What makes a sealed submission visible: to be written in one durable batch, followed by `advance`. */

@@ -3,18 +3,21 @@ import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { decodeEntry, type JournalEntry } from '#shared/block/journal.ts';
 import { readU64be, u64be, utf8ToBytes } from '#shared/crypto/bytes.ts';
 
-/* Which journal entries touch an account: an index that follows from the journal. */
+/* Which journal entries touch an account, and which forfeit: indices that follow from the journal. */
 
 const NOTHING = new Uint8Array(0);
 /** Entries of a journal from before the index that are read at once. */
 const INDEX_BATCH = 1_000;
 
-/** Puts entries into the index, which then holds the first `count` of the journal. */
+/** Puts entries into the indices, which then holds the first `count` of the journal. */
 export function entryIndexOps(entries: readonly JournalEntry[], count: number): KvOp[] {
   const touched = entries.flatMap(({ seq, from, to }) =>
     [from, to].filter((address) => address !== null).map((address) => put(entryKey(address, seq), NOTHING)),
   );
-  return [...touched, put(bucketKey(BUCKET.accountIndex), u64be(count))];
+  const forfeits = entries
+    .filter(({ kind }) => kind === 'forfeit')
+    .map(({ seq, amount }) => put(bucketKey(BUCKET.forfeit, seq), u64be(amount)));
+  return [...touched, ...forfeits, put(bucketKey(BUCKET.accountIndex), u64be(count))];
 }
 
 /** Completes the index of a journal that was written without it. */

@@ -23,7 +23,15 @@ import { must } from '#shared/errors/pool-error.ts';
 
 export interface LedgerTotals {
   readonly minted: bigint;
+  /** All that left the ledger, with what was forfeited. */
   readonly burned: bigint;
+  readonly forfeited: bigint;
+}
+
+/** The journal and its totals at one moment. */
+export interface LedgerPosition {
+  readonly journal: JournalHead;
+  readonly totals: LedgerTotals;
 }
 
 /** Balances by address. */
@@ -68,6 +76,7 @@ export class Ledger {
     const totals = {
       minted: value ? bigintFromBytes(value.subarray(40, 72)) : 0n,
       burned: value ? bigintFromBytes(value.subarray(72, 104)) : 0n,
+      forfeited: 0n,
     };
     let sum = 0n;
     for await (const [, balance] of kv.entries(bucketRange(BUCKET.balance))) sum += bigintFromBytes(balance);
@@ -75,6 +84,8 @@ export class Ledger {
     const ledger = new Ledger(kv, networkId, { journal, tree, totals, sum });
     must(ledger.sums, 'JOURNAL', 'the balances do not sum to minted less burned');
     await indexMissing(kv, journal.seq);
+    const forfeited = await ledger.forfeitedBetween(0, journal.seq);
+    ledger.#state = { ...ledger.#state, totals: { ...totals, forfeited } };
     return ledger;
   }
 
@@ -85,6 +96,19 @@ export class Ledger {
 
   get totals(): LedgerTotals {
     return this.#state.totals;
+  }
+
+  /** Journal and totals of the same moment. */
+  get position(): LedgerPosition {
+    return { journal: this.journal, totals: this.totals };
+  }
+
+  /** Base units that entries from number `from` up to below `to` forfeited. */
+  async forfeitedBetween(from: number, to: number): Promise<bigint> {
+    const range = { gte: bucketKey(BUCKET.forfeit, from), lt: bucketKey(BUCKET.forfeit, to) };
+    let sum = 0n;
+    for await (const [, amount] of this.#kv.entries(range)) sum += bigintFromBytes(amount);
+    return sum;
   }
 
   /** Σ balances = minted − burned, of the balances as they were read and written. */
@@ -142,7 +166,7 @@ export class Ledger {
     must(this.sums, 'JOURNAL', 'the balances do not sum to minted less burned: nothing is paid any more');
     const { entries, head } = linkEntries(this.#networkId, this.#state.journal, { moves, at });
     const before = await this.balances(moves.flatMap(({ from, to }) => [from, to]).filter((a) => a !== null));
-    const { after, minted, burned } = this.#moved(moves, before);
+    const { after, totals } = this.#moved(moves, before);
     let { sum } = this.#state;
     for (const [address, balance] of after) sum += balance - (before.get(address) as bigint);
     const grown = growJournalTree(
@@ -155,7 +179,7 @@ export class Ledger {
         ...[...after].map(([address, balance]) => put(balanceKey(address), u256(balance))),
         put(
           bucketKey(BUCKET.journalHead),
-          concatBytes(u64be(head.seq), head.head, u256(minted), u256(burned)),
+          concatBytes(u64be(head.seq), head.head, u256(totals.minted), u256(totals.burned)),
         ),
         ...grown.ops,
         ...entryIndexOps(
@@ -164,7 +188,7 @@ export class Ledger {
         ),
       ],
       entries: entries.map(({ entry }) => entry),
-      state: { journal: head, tree: grown.tree, totals: { minted, burned }, sum },
+      state: { journal: head, tree: grown.tree, totals, sum },
     };
   }
 
@@ -175,8 +199,9 @@ export class Ledger {
 
   #moved(moves: readonly Move[], before: Balances) {
     const after = new Map(before);
-    let { minted, burned } = this.totals;
-    for (const { from, to, amount } of moves) {
+    let { minted, burned, forfeited } = this.totals;
+    for (const { kind, from, to, amount } of moves) {
+      if (kind === 'forfeit') forfeited += amount;
       if (from === null) minted += amount;
       else {
         const left = (after.get(from) as bigint) - amount;
@@ -186,7 +211,7 @@ export class Ledger {
       if (to === null) burned += amount;
       else after.set(to, (after.get(to) as bigint) + amount);
     }
-    return { after, minted, burned };
+    return { after, totals: { minted, burned, forfeited } };
   }
 }
 

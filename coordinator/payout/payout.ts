@@ -1,35 +1,92 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
+import type { Ledger, LedgerPosition } from '#coordinator/ledger/ledger.ts';
 import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
-import { rewardMoves } from '#coordinator/payout/reward-moves.ts';
-import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
-import type { Move } from '#shared/block/journal.ts';
+import type { StoredVerdict, SubmissionRecord } from '#coordinator/store/submissions.ts';
+import type { WriteLock } from '#coordinator/store/write-lock.ts';
+import { type Attestation, decodeParameterBody } from '#shared/block/body.ts';
+import type { JournalHead, Move } from '#shared/block/journal.ts';
+import type { Block } from '#shared/block/verify-block.ts';
 import type { WorkKind, WorkPlaces } from '#shared/block/work-log.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
+import { accruedAccount } from '#shared/reward/keyless-account.ts';
+import { type Accrued, type Credit, rewardMoves, rewardParts } from '#shared/reward/reward-moves.ts';
+import { gainOf, type RewardTerms, rewardTerms } from '#shared/reward/schedule.ts';
+
+export interface PayoutParts {
+  readonly chain: Chain;
+  readonly units: WorkUnits;
+  readonly ledger: Pick<Ledger, 'position' | 'balances' | 'forfeitedBetween'>;
+  readonly lock: WriteLock;
+}
+
+/** A reward as the seal will name it. */
+export interface RewardPlan {
+  /** The journal and the logs of work that it was made on. */
+  readonly journal: JournalHead;
+  readonly work: WorkPlaces;
+  readonly rewards: readonly Move[];
+}
 
 /** The payout stage: fixes who gets what for a submission, before its nonces are sought. */
 export class PayoutStage {
-  readonly #parts: { chain: Chain; units: WorkUnits };
+  readonly #parts: PayoutParts;
 
-  constructor(parts: { chain: Chain; units: WorkUnits }) {
+  constructor(parts: PayoutParts) {
     this.#parts = parts;
   }
 
   /**
-   * The moves of the reward, and the logs of work that they follow from: work credited until now shares it, what is
-   * found meanwhile counts for the next.
+   * Plans the reward by the ruling Meta block: work credited until now shares it, what is found meanwhile counts for
+   * the next. PROTOCOL §10.
    */
-  async plan(record: SubmissionRecord): Promise<{ work: WorkPlaces; rewards: Move[] }> {
+  async plan(record: SubmissionRecord): Promise<RewardPlan> {
     const { chain, units } = this.#parts;
-    const { manifest } = chain.meta;
+    const { networkId, meta } = chain;
+    const { manifest } = meta;
     const work = units.places;
     const windowOf = (kind: WorkKind) => units.newest(kind, manifest.reward.window_units, work[kind].seq);
-    const rewards = rewardMoves({
-      manifest,
-      submission: record.id,
-      submitter: addressOf(record.miner),
-      evaluations: await windowOf('evaluation'),
-      grindings: await windowOf('grinding'),
+    const [evaluations, grindings] = [await windowOf('evaluation'), await windowOf('grinding')];
+    const { position, accrued } = await this.#ledger([...evaluations, ...grindings]);
+    const terms = await this.#terms(record, position);
+    const submitter = addressOf(record.miner);
+    const parts = rewardParts({ manifest, units: terms.units, submitter, evaluations, grindings });
+    const rewards = rewardMoves(parts, { networkId, manifest, submission: record.id, accrued });
+    return { journal: position.journal, work, rewards };
+  }
+
+  async #terms(record: SubmissionRecord, { journal, totals }: LedgerPosition): Promise<RewardTerms> {
+    const { chain, ledger } = this.#parts;
+    const head = (await chain.block('B', chain.height('B'))) as Block;
+    const before = decodeParameterBody(head.body).seal?.journal.seq ?? 0;
+    const forfeited = await ledger.forfeitedBetween(before, journal.seq);
+    const [attestation] = (record.verdict as StoredVerdict).attestations;
+    return rewardTerms(chain.meta.manifest.reward, {
+      sealed: chain.submissionsSealed,
+      gain: gainOf(attestation as Attestation),
+      issued: totals.minted - (totals.forfeited - forfeited),
+      forfeited,
     });
-    return { work, rewards };
+  }
+
+  /** The journal, and what had accrued in it to each who may be paid. */
+  async #ledger(
+    credits: readonly Credit[],
+  ): Promise<{ position: LedgerPosition; accrued: ReadonlyMap<string, Accrued> }> {
+    const { chain, ledger, lock } = this.#parts;
+    const { manifest } = chain.meta;
+ if (manifest.reward.min_payout_units === undefined)
+      return { position: ledger.position, accrued: new Map() };
+    const owners = [...new Set([...credits.map(({ address }) => address), addressOf(manifest.pool_key)])];
+    const accounts = new Map(owners.map((owner) => [owner, accruedAccount(chain.networkId, owner)]));
+    // Under the lock: whoever sends to such an account meanwhile must not change what the journal here tells.
+    return lock.run(async () => {
+      const { position } = ledger;
+      const balances = await ledger.balances(accounts.values());
+      const accrued = [...accounts].map(([owner, account]): [string, Accrued] => [
+        owner,
+        { account, units: balances.get(account) as bigint },
+      ]);
+      return { position, accrued: new Map(accrued) };
+    });
   }
 }

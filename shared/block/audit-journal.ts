@@ -1,10 +1,12 @@
 import {
+  burns,
   decodeEntry,
   EMPTY_JOURNAL,
   entryDigest,
   type JournalEntry,
   type JournalHead,
   type JournalLink,
+  mints,
 } from '#shared/block/journal.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
@@ -13,8 +15,8 @@ import { must } from '#shared/errors/pool-error.ts';
 
 /**
  * Replays the journal entry after entry, from its encoded bytes, and keeps the balances it makes. PROTOCOL §10.
- * Money appears as a reward and by nothing else, goes away by a burn and by nothing else, and no balance is ever
- * below zero.
+ * Money appears as a reward and by nothing else, goes away by a burn or a forfeit and by nothing else, and no balance
+ * is ever below zero.
  */
 export class JournalAudit {
   readonly #networkId: Uint8Array;
@@ -117,13 +119,13 @@ function checkSides({ kind, from, to, amount }: JournalEntry): void {
       () => `expected a checksummed address, got ${address}`,
     );
   must(
-    (from === null) === kind.startsWith('reward-'),
+    (from === null) === mints(kind),
     'JOURNAL',
     `only rewards are minted, and all of them; this is of kind ${kind}`,
   );
   must(
-    (to === null) === (kind === 'burn'),
+    (to === null) === burns(kind),
     'JOURNAL',
-    `only burns leave the ledger, and all of them; this is of kind ${kind}`,
+    `only burns and forfeits leave the ledger, and all of them; this is of kind ${kind}`,
   );
 }

@@ -21,8 +21,25 @@ export const ENTRY_KINDS = [
   'royalty',
   'burn',
   'adjustment',
+  'payout',
 ] as const;
 export type EntryKind = (typeof ENTRY_KINDS)[number];
+
+/** The kinds that mint: rewards alone. In the order in which they stand in a reward, and of its split. */
+export const MINTING_KINDS = [
+  'reward-submitter',
+  'reward-evaluator',
+  'reward-grinder',
+  'reward-pool',
+] as const satisfies readonly EntryKind[];
+/** The kinds whose money leaves the ledger; what is forfeited comes back with the next reward. */
+const BURNING_KINDS: readonly EntryKind[] = ['burn', 'forfeit'];
+/** What a seal fixes before its nonce is sought, and the commit appends. */
+const SEALED_KINDS: readonly EntryKind[] = [...MINTING_KINDS, 'vest', 'payout'];
+
+export const mints = (kind: EntryKind): boolean => (MINTING_KINDS as readonly EntryKind[]).includes(kind);
+export const burns = (kind: EntryKind): boolean => BURNING_KINDS.includes(kind);
+export const isSealed = (kind: EntryKind): boolean => SEALED_KINDS.includes(kind);
 
 const moveShape = {
   kind: z.enum(ENTRY_KINDS),

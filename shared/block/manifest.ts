@@ -3,7 +3,11 @@ import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } fro
 import { toHex } from '#shared/crypto/bytes.ts';
 import { isPublicKey } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
+import { BASIS_POINTS } from '#shared/money.ts';
 import { targetFromBits } from '#shared/pow/target.ts';
+
+/** A hundred times the usual reward: more would be a slip. */
+const MOST_GAIN_BP = 1_000_000;
 
 /**
  * The payload of a Meta block: everything that decides what the model is, how it is judged and how it is paid.
@@ -51,11 +55,29 @@ const manifestSchema = z.strictObject({
   }),
   pow: z.strictObject({ bits: zUint }),
   reward: z.strictObject({
-    /** Base units minted for one accepted submission. */
+    /** Base units minted for one accepted submission of the usual gain. */
     units: zBigUint,
+    /** How the reward follows from gain and time; without it every reward is `units`. */
+    schedule: z
+      .strictObject({
+        /** The usual gain: that of a reward of just `units`, in micro-nats per window. */
+        gain_micro_nats: zUint.min(1),
+        /** Bounds of the reward in basis points of `units`. */
+        least_bp: zUint,
+        most_bp: zUint.max(MOST_GAIN_BP),
+        /** `units` are halved after every so many submissions. */
+        halving_seals: zUint.min(1).optional(),
+        /** Base units that rewards mint in all. */
+        supply_units: zBigUint.optional(),
+      })
+      .optional(),
     split_bp: z.strictObject({ submitter: zUint, evaluators: zUint, grinders: zUint, pool: zUint }),
-    /** Last N work units of each kind that share a reward. */
+    /** Which work units of each kind share a reward: PPLNS unless given. */
+    scheme: z.enum(['pplns', 'prop', 'solo']).optional(),
+    /** PPLNS: so many of the newest. */
     window_units: zUint.min(1),
+    /** An owner's parts gather until they reach this; without it all are paid at once. */
+    min_payout_units: zBigUint.optional(),
     /** Part of the submitter's reward that vests after the held-out re-check. */
     vesting_bp: zUint.max(10_000),
   }),
@@ -79,6 +101,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     'BLOCK_ENCODING',
     'Meta payload: expected the reward split to sum to 10000 basis points',
   );
+  checkSchedule(manifest.reward);
   must(
     manifest.gate.windows <= manifest.validation.windows,
     'BLOCK_ENCODING',
@@ -98,6 +121,21 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   checkKeys(manifest);
   targetFromBits(manifest.pow.bits);
   return manifest;
+}
+
+/** A reward must fit into an entry of the journal. */
+function checkSchedule({ units, schedule }: Manifest['reward']): void {
+  if (schedule === undefined) return;
+  must(
+    schedule.least_bp <= schedule.most_bp,
+    'BLOCK_ENCODING',
+    'Meta payload: expected the least reward to be no more than the most',
+  );
+  must(
+    (units * BigInt(schedule.most_bp)) / BASIS_POINTS < 2n ** 64n,
+    'BLOCK_ENCODING',
+    'Meta payload: expected the most reward to be below 2^64 base units',
+  );
 }
 
 /** A governor who stood twice would count twice. */

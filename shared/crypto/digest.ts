@@ -13,6 +13,7 @@ export type DigestKind =
   | 'journal'
   | 'rewards'
   | 'work'
+  | 'account'
   | 'salt'
   | 'seed'
   | 'challenge'

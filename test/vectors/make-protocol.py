@@ -3,6 +3,7 @@
     python3 -m venv /tmp/vectors && /tmp/vectors/bin/pip install cbor2 ecdsa pycryptodome
     /tmp/vectors/bin/python test/vectors/make-protocol.py
     /tmp/vectors/bin/python test/vectors/make-chain.py
+    /tmp/vectors/bin/python test/vectors/make-rewards.py
 
 The files it writes are frozen: a difference after a run is a change of the protocol.
 In them, {"$hex": …} stands for bytes and {"$int": …} for an integer that JSON numbers cannot hold.
@@ -74,7 +75,14 @@ def make_body():
 
 
 def make_manifest():
-    cases = [manifest(), manifest(reward={**manifest()["reward"], "units": 2**64 - 1}, rules=[], unsafe_keys=False)]
+    reward = manifest()["reward"]
+    schedule = {"gain_micro_nats": 40_000, "least_bp": 2_500, "most_bp": 20_000}
+    capped = {**schedule, "halving_seals": 1_000, "supply_units": 2_100_000_000_000_000}
+    cases = [
+        manifest(), manifest(reward={**reward, "units": 2**64 - 1}, rules=[], unsafe_keys=False),
+        manifest(reward={**reward, "schedule": schedule, "scheme": "solo", "min_payout_units": 0}),
+        manifest(reward={**reward, "schedule": capped, "scheme": "prop", "min_payout_units": 2**64 - 1}),
+    ]
     write("manifest", {"manifests": [{"value": m, "bytes": cbor(m), "hash": sha256(cbor(m))} for m in cases]})
 
 

@@ -1,6 +1,6 @@
 import type { SealedSubmission } from '#shared/block/audit-chains.ts';
 import { checkRewards } from '#shared/block/audit-rewards.ts';
-import { decodeEntry, entryDigest, type JournalEntry, type Move } from '#shared/block/journal.ts';
+import { decodeEntry, entryDigest, isSealed, type JournalEntry, type Move } from '#shared/block/journal.ts';
 import { equalBytes, isZero, ZERO_32 } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { at, onBlock } from '#worker/audit/finding.ts';
@@ -19,7 +19,7 @@ export async function rewardsOf(
   const height = after.position.index;
   const moves: Move[] = [];
   for await (const entry of entriesFrom(source, networkId, { seal, height })) {
-    const isOurs = entry.kind.startsWith('reward-') && equalBytes(entry.ref, submission);
+    const isOurs = isSealed(entry.kind) && equalBytes(entry.ref, submission);
     if (isOurs) moves.push(entry);
     else if (moves.length > 0) break;
   }

@@ -55,6 +55,8 @@ describe('JournalAudit', () => {
       move('reward-grinder', alice, bob, 1n),
       move('fee', alice, null, 1n),
       move('burn', alice, bob, 1n),
+      move('forfeit', alice, bob, 1n),
+      move('payout', null, alice, 1n),
     ])
       assert.throws(() => replay([reward, wrong]), { code: 'JOURNAL' }, wrong.kind);
     assert.throws(() => replay([move('reward-pool', null, alice.toLowerCase(), 1n)]), { code: 'ADDRESS' });
@@ -100,7 +102,12 @@ const claim = (change: Partial<RewardClaim['seal']> = {}): RewardClaim => ({
   height: 18,
   submission: bodyAt(18).submission,
   miner: MINER.publicKey,
-  seal: { journal: EMPTY_JOURNAL, rewards: rewardsHash(NETWORK, moves), ...change },
+  seal: {
+    journal: EMPTY_JOURNAL,
+    certificate: bodyAt(18).seal?.certificate ?? null,
+    rewards: rewardsHash(NETWORK, moves),
+    ...change,
+  },
   manifest: META.manifest,
 });
 

@@ -14,11 +14,24 @@ const manifests = readVectors<{ manifests: Case[] }>('manifest').manifests.map((
   ...c,
   value: {
     ...c.value,
-    reward: { ...c.value.reward, units: BigInt(c.value.reward.units) },
+    reward: bigReward(c.value.reward),
     fees: { chat_token_units: BigInt(c.value.fees.chat_token_units) },
   },
 }));
 const { value, bytes } = manifests[0]!;
+
+/** Small numbers stand in the vectors as such. */
+function bigReward({ schedule, ...reward }: Manifest['reward']): Manifest['reward'] {
+  const { min_payout_units: minimum } = reward;
+  const supply = schedule?.supply_units;
+  return {
+    ...{ ...reward, units: BigInt(reward.units) },
+    ...(minimum !== undefined && { min_payout_units: BigInt(minimum) }),
+    ...(schedule && {
+      schedule: { ...schedule, ...(supply !== undefined && { supply_units: BigInt(supply) }) },
+    }),
+  };
+}
 
 test('manifests are those of the vectors, both ways', () => {
   for (const m of manifests) {
@@ -51,6 +64,7 @@ test('the texts that only some models have: there or not, and never of another t
     }
 });
 
+const schedule = { gain_micro_nats: 40_000, least_bp: 2_500, most_bp: 20_000 };
 const { reward, gate, governors, validation, quorum } = value;
 const key = governors.keys[0] as Uint8Array;
 const refused: [string, object][] = [
@@ -63,6 +77,13 @@ const refused: [string, object][] = [
   ['a reward below zero', { reward: { ...reward, units: -1 } }],
   ['more than all vesting', { reward: { ...reward, vesting_bp: 10_001 } }],
   ['an empty window of work', { reward: { ...reward, window_units: 0 } }],
+  ['an unknown scheme', { reward: { ...reward, scheme: 'pps' } }],
+  ['a minimum payout below zero', { reward: { ...reward, min_payout_units: -1 } }],
+  ['no usual gain', { reward: { ...reward, schedule: { ...schedule, gain_micro_nats: 0 } } }],
+  ['a least reward above the most', { reward: { ...reward, schedule: { ...schedule, least_bp: 20_001 } } }],
+  ['a halving without a pause', { reward: { ...reward, schedule: { ...schedule, halving_seals: 0 } } }],
+  ['a supply below zero', { reward: { ...reward, schedule: { ...schedule, supply_units: -1 } } }],
+  ['a reward of over 64 bits', { reward: { ...reward, schedule, units: 2n ** 63n } }],
   ['a gate of one window', { gate: { ...gate, windows: 1 } }],
   ['a gate of more windows than there are', { gate: { ...gate, windows: validation.windows + 1 } }],
   ['a δ below zero', { gate: { ...gate, delta_micro_nats: -1 } }],

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { type Credit, rewardMoves } from '#coordinator/payout/reward-moves.ts';
+import type { Move } from '#shared/block/journal.ts';
+import type { Manifest } from '#shared/block/manifest.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
-import { META, MINER } from '#test/helpers/forge.ts';
+import { type Accrued, type Credit, rewardMoves, rewardParts } from '#shared/reward/reward-moves.ts';
+import { META, MINER, NETWORK } from '#test/helpers/forge.ts';
+import { readVectors } from '#test/helpers/vectors.ts';
 
 const submission = new Uint8Array(32).fill(7);
 const submitter = addressOf(MINER.publicKey);
@@ -26,9 +29,62 @@ const moves = (
     split_bp: { submitter: number; evaluators: number; grinders: number; pool: number };
   },
 ) => {
-  const manifest = { ...META.manifest, reward: { ...META.manifest.reward, ...reward } };
-  return rewardMoves({ manifest, submission, submitter, evaluations, grindings });
+  const manifest = { ...META.manifest, reward: { ...META.manifest.reward, ...reward, vesting_bp: 0 } };
+  const { units } = reward;
+  const parts = rewardParts({ manifest, units, submitter, evaluations, grindings });
+  return rewardMoves(parts, { networkId: NETWORK, manifest, submission, accrued: new Map() });
 };
+
+const { plans } = readVectors<{
+  plans: {
+    name: string;
+    network: Uint8Array;
+    submission: Uint8Array;
+    submitter: string;
+    pool_key: Uint8Array;
+    units: number | bigint;
+    evaluations: [string, number | bigint][];
+    grindings: [string, number | bigint][];
+    accrued: [owner: string, account: string, units: number | bigint][];
+    reward: Pick<Manifest['reward'], 'split_bp' | 'vesting_bp'> & { min_payout_units?: number | bigint };
+    moves: [Move['kind'], Uint8Array, string | null, string, number | bigint][];
+  }[];
+}>('rewards');
+
+const creditsOf = (list: [string, number | bigint][]): Credit[] =>
+  list.map(([address, credit]) => ({ address, credit: BigInt(credit) }));
+
+for (const { name, network, submission: id, submitter: to, pool_key, ...plan } of plans)
+  it(`pays as the vectors do: ${name}`, () => {
+    const { min_payout_units: minimum, ...rest } = plan.reward;
+    const manifest = {
+      pool_key,
+      reward: {
+        ...{ ...META.manifest.reward, ...rest },
+        ...(minimum !== undefined && { min_payout_units: BigInt(minimum) }),
+      },
+    };
+    const accrued = new Map(
+      plan.accrued.map(([owner, account, units]): [string, Accrued] => [
+        owner,
+        { account, units: BigInt(units) },
+      ]),
+    );
+    const parts = rewardParts({
+      ...{ manifest, units: BigInt(plan.units), submitter: to },
+      ...{ evaluations: creditsOf(plan.evaluations), grindings: creditsOf(plan.grindings) },
+    });
+    assert.deepEqual(
+      rewardMoves(parts, { networkId: network, manifest, submission: id, accrued }),
+      plan.moves.map(([kind, ref, from, payee, amount]) => ({
+        kind,
+        ref,
+        from,
+        to: payee,
+        amount: BigInt(amount),
+      })),
+    );
+  });
 
 it('sums to the reward, to the last unit, whatever the work and the split', () => {
   fc.assert(

@@ -1,0 +1,155 @@
+import type { Manifest } from '#shared/block/manifest.ts';
+import { compareBytes, toHex } from '#shared/crypto/bytes.ts';
+import { must } from '#shared/errors/pool-error.ts';
+
+export type WorkKind = 'evaluation' | 'grinding';
+
+/** What a reward needs of a unit of work. */
+export interface WindowUnit {
+  readonly worker: Uint8Array;
+  /** Address that is paid for it: the owner's when it was credited, whatever it is later. */
+  readonly address: string;
+  readonly credit: bigint;
+  readonly ref: Uint8Array;
+}
+
+/** What one worker has in a window for one address. */
+export interface Holding {
+  /** Public key of the worker, hex. */
+  readonly worker: string;
+  readonly address: string;
+  readonly units: number;
+  readonly credit: bigint;
+}
+
+export interface Credit {
+  readonly address: string;
+  readonly credit: bigint;
+}
+
+/** Where a kind of work stood when the reward was planned. */
+export interface WindowPlace {
+  /** Units of the log that the seal before named. */
+  readonly sealed: number;
+  /** Units of the log now. */
+  readonly next: number;
+}
+
+/** Units of a log that share a reward: those from `from` up to `to`, or of these one alone. */
+export interface WindowSpan {
+  readonly from: number;
+  readonly to: number;
+  /** The unit with the lowest `ref` takes all. */
+  readonly lowestAlone: boolean;
+}
+
+/**
+ * PROTOCOL §10: the units that share a reward. PPLNS: the newest `window_units`, across rewards. PROP: those since
+ * the reward before. SOLO: one takes all. Of evaluations that is the newest; of grinding the share since the reward
+ * before with the lowest hash, as its chance is that of the hashes spent: the newest would be that of whoever sends
+ * the most shares, however small.
+ */
+export function windowSpan(
+  { scheme, window_units }: Pick<Manifest['reward'], 'scheme' | 'window_units'>,
+  kind: WorkKind,
+  { sealed, next }: WindowPlace,
+): WindowSpan {
+  const newest = (units: number) => ({ from: Math.max(0, next - units), to: next, lowestAlone: false });
+  if (scheme === 'prop') return { from: sealed, to: next, lowestAlone: false };
+  if (scheme !== 'solo') return newest(window_units);
+  return kind === 'evaluation' ? newest(1) : { from: sealed, to: next, lowestAlone: true };
+}
+
+interface Kept {
+  readonly key: string;
+  readonly worker: string;
+  readonly address: string;
+  readonly credit: bigint;
+  readonly ref: Uint8Array;
+}
+
+/** Units that fell out are cut off the list when they are this many. */
+const CUT_UNITS = 4_096;
+
+/**
+ * The newer end of a log of work, added up per worker and address over a span that follows it: each unit is added
+ * once and taken off once, so that no reward reads the log again. Pure: whoever replays the log has the same sums.
+ */
+export class UnitWindow {
+  /** Number in the log of the first unit kept, and those from it on. */
+  #first: number;
+  #kept: Kept[] = [];
+  /** Units below are not in the sums. */
+  #from: number;
+  readonly #sums = new Map<string, Holding>();
+
+  /** `first` is the number of the unit that comes first. */
+  constructor(first = 0) {
+    this.#first = first;
+    this.#from = first;
+  }
+
+  /** Number of the unit that comes next. */
+  get next(): number {
+    return this.#first + this.#kept.length;
+  }
+
+  /** Number of the oldest unit that a span can begin with. */
+  get first(): number {
+    return this.#first;
+  }
+
+  add({ worker: publicKey, address, credit, ref }: WindowUnit): void {
+    const worker = toHex(publicKey);
+    const kept = { key: worker + address, worker, address, credit, ref };
+    this.#kept.push(kept);
+    this.#count(kept, 1);
+  }
+
+  /** What each worker has in the span, which ends with the newest unit. */
+  holdings(span: WindowSpan): readonly Holding[] {
+    must(
+      span.from >= this.#first && span.from <= this.next && span.to === this.next,
+      'INTERNAL',
+      () => `units ${span.from} to ${span.to} are not those from ${this.#first} to ${this.next}`,
+    );
+    if (span.lowestAlone) return this.#lowest(span.from);
+    this.#begin(span.from);
+    return [...this.#sums.values()];
+  }
+
+  /** Lets go of the units before number `first`. */
+  forget(first: number): void {
+    const count = Math.min(first, this.next) - this.#first;
+    if (count < CUT_UNITS && count < this.#kept.length) return;
+    this.#begin(Math.max(this.#from, this.#first + count));
+    this.#kept.splice(0, count);
+    this.#first += count;
+  }
+
+  /** Moves the beginning of the sums: units leave them, or come back where the span grew. */
+  #begin(from: number): void {
+    for (; this.#from < from; this.#from++) this.#count(this.#at(this.#from), -1);
+    while (this.#from > from) this.#count(this.#at(--this.#from), 1);
+  }
+
+  #at(number: number): Kept {
+    return this.#kept[number - this.#first] as Kept;
+  }
+
+  #count({ key, worker, address, credit }: Kept, by: 1 | -1): void {
+    const sum = this.#sums.get(key);
+    const units = (sum?.units ?? 0) + by;
+    if (units === 0) this.#sums.delete(key);
+    else this.#sums.set(key, { worker, address, units, credit: (sum?.credit ?? 0n) + BigInt(by) * credit });
+  }
+
+  #lowest(from: number): Holding[] {
+    let best: Kept | undefined;
+    for (const kept of this.#kept.slice(from - this.#first))
+      if (!best || compareBytes(kept.ref, best.ref) < 0) best = kept;
+    if (!best) return [];
+    const { worker, address, credit } = best;
+    return [{ worker, address, units: 1, credit }];
+  }
+}
