@@ -12,7 +12,7 @@ import {
 } from '#test/helpers/candidate.ts';
 import { aiblock } from '#test/helpers/child.ts';
 import type { FeedLog } from '#test/helpers/feed-log.ts';
-import { entriesOf, readJournal, sumOf } from '#test/helpers/journal.ts';
+import { entriesOf, readJournal, rewardsDue, sumOf } from '#test/helpers/journal.ts';
 import { type Pool, startPool } from '#test/helpers/pool.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import { until } from '#test/helpers/until.ts';
@@ -61,7 +61,8 @@ describe('a worker that is lost in an evaluation', { skip: skipWithout('redis-se
     const worker = (await pool.overview()).workers.find((one) => one.name === name);
     const { entries } = await readJournal(pool);
     const own = entriesOf(entries, id);
-    assert.equal(sumOf(own), head.meta.manifest.reward.units);
+    const due = await rewardsDue(pool, head.meta.manifest.reward);
+    assert.equal(sumOf(own), due.get(id));
     assert.equal(own.filter(({ kind }) => kind === 'reward-submitter').length, 1);
     assert.ok(worker);
   }

@@ -17,7 +17,7 @@ import {
 } from '#test/helpers/candidate.ts';
 import { aiblock, isAlive } from '#test/helpers/child.ts';
 import type { FeedLog } from '#test/helpers/feed-log.ts';
-import { entriesOf, readJournal, sumOf } from '#test/helpers/journal.ts';
+import { entriesOf, readJournal, rewardsDue, sumOf } from '#test/helpers/journal.ts';
 import { type Pool, startPool } from '#test/helpers/pool.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import { until } from '#test/helpers/until.ts';
@@ -130,8 +130,8 @@ describe('Redis', { skip: skipWithout('redis-server') }, () => {
 
   it('leaves chains and journal whole, every submission paid once', async () => {
     const { entries } = await readJournal(pool);
-    const { units } = head.meta.manifest.reward;
-    for (const id of paid) assert.equal(sumOf(entriesOf(entries, id)), units);
+    const due = await rewardsDue(pool, head.meta.manifest.reward);
+    for (const id of paid) assert.equal(sumOf(entriesOf(entries, id)), due.get(id));
     const model = await pool.measured();
     assert.equal(model.head.index, head.view.head.index + paid.length);
     const { code, stdout, stderr } = await aiblock(['verify', '--coordinator', pool.url]);

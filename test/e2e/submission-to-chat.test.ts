@@ -5,7 +5,7 @@ import { blockSchema, type ChatResponse, type FeedEvent } from '#shared/api/sche
 import { LIFECYCLE } from '#shared/lifecycle.ts';
 import { headOf, newKey, signedFile, submitGood, train } from '#test/helpers/candidate.ts';
 import { aiblock } from '#test/helpers/child.ts';
-import { entriesOf, readJournal, sumOf } from '#test/helpers/journal.ts';
+import { entriesOf, readJournal, rewardsDue, sumOf } from '#test/helpers/journal.ts';
 import { type Pool, startPool } from '#test/helpers/pool.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import { streamChat } from '#worker/client/chat-stream.ts';
@@ -88,9 +88,10 @@ it('takes a better submission from its upload to the chat', {
   const { entries, minted } = await readJournal(pool);
   const { manifest } = head.meta;
   const rewards = entriesOf(entries, file.id);
-  assert.equal(sumOf(rewards), manifest.reward.units);
-  assert.equal(minted, manifest.reward.units);
-  const own = (manifest.reward.units * BigInt(manifest.reward.split_bp.submitter)) / 10_000n;
+  const units = (await rewardsDue(pool, manifest.reward)).get(file.id) as bigint;
+  assert.equal(sumOf(rewards), units);
+  assert.equal(minted, units);
+  const own = (units * BigInt(manifest.reward.split_bp.submitter)) / 10_000n;
   assert.equal(paid.reward, own.toString());
   assert.equal((await pool.api.balance(key.address)).balance, own.toString());
 

@@ -48,6 +48,8 @@ export interface GenesisOptions {
   readonly quorum?: Partial<Manifest['quorum']>;
   /** What differs from the development network's gate. */
   readonly gate?: Partial<Manifest['gate']> | undefined;
+  /** What differs from the development network's reward. */
+  readonly reward?: Partial<Manifest['reward']>;
 }
 
 /** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
@@ -68,6 +70,23 @@ const GATE: Manifest['gate'] = {
 };
 /** One worker is enough to begin with; a pool that lets strangers evaluate asks for more than may lie together. */
 const QUORUM: Manifest['quorum'] = { attestations: 1, tolerance_micro_nats: 10, trusted_after: 10 };
+/**
+ * 50 tokens for a gain a little above the first δ, from a quarter to twice as many by gain; halved every 210,000
+ * submissions, so that some 21 million are ever issued, and never more.
+ */
+const REWARD: Manifest['reward'] = {
+  units: 50n * UNIT,
+  split_bp: { submitter: 6_000, evaluators: 2_000, grinders: 1_500, pool: 500 },
+  window_units: 1_000,
+  vesting_bp: 0,
+  schedule: {
+    gain_micro_nats: 40_000,
+    least_bp: 2_500,
+    most_bp: 20_000,
+    halving_seals: 210_000,
+    supply_units: 21_000_000n * UNIT,
+  },
+};
 /** 2026-01-01T00:00:00Z, so that the development network is the same everywhere. */
 export const DEV_TIMESTAMP_MS = 1_767_225_600_000;
 export interface Genesis {
@@ -139,6 +158,7 @@ function manifestOf({
   powBits,
   quorum,
   gate,
+  reward,
 }: GenesisOptions): Manifest {
   return {
     v: 1,
@@ -164,12 +184,7 @@ function manifestOf({
     gate: { ...GATE, ...gate },
     quorum: { ...QUORUM, ...quorum },
     pow: { bits: powBits ?? DEV_BITS },
-    reward: {
-      units: 50n * UNIT,
-      split_bp: { submitter: 6_000, evaluators: 2_000, grinders: 1_500, pool: 500 },
-      window_units: 1_000,
-      vesting_bp: 0,
-    },
+    reward: { ...REWARD, ...reward },
     fees: { chat_token_units: 0n },
     pool_key: pool.publicKey,
     governors: { threshold: 1, keys: [governor.publicKey] },
