@@ -212,7 +212,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       }),
       payout: new PayoutStage({ chain, units, ledger, lock }),
     },
-    { chain, ledger, submissions, spool },
+    { chain, submissions, spool },
     {
       onCommitted: (report) => {
         notices.committed(report);

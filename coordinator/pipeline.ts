@@ -1,7 +1,6 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { CommitStage } from '#coordinator/commit/commit.ts';
 import type { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
-import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { MiningStage } from '#coordinator/mining/mining.ts';
 import type { PayoutStage } from '#coordinator/payout/payout.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
@@ -25,7 +24,6 @@ export interface PipelineStages {
 
 export interface PipelineState {
   readonly chain: Chain;
-  readonly ledger: Ledger;
   readonly submissions: Submissions;
   readonly spool: Spool;
 }

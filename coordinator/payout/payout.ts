@@ -74,7 +74,7 @@ export class PayoutStage {
   ): Promise<{ position: LedgerPosition; accrued: ReadonlyMap<string, Accrued> }> {
     const { chain, ledger, lock } = this.#parts;
     const { manifest } = chain.meta;
- if (manifest.reward.min_payout_units === undefined)
+    if (manifest.reward.min_payout_units === undefined)
       return { position: ledger.position, accrued: new Map() };
     const owners = [...new Set([...credits.map(({ address }) => address), addressOf(manifest.pool_key)])];
     const accounts = new Map(owners.map((owner) => [owner, accruedAccount(chain.networkId, owner)]));

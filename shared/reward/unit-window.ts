@@ -1,17 +1,10 @@
 import type { Manifest } from '#shared/block/manifest.ts';
+import type { WorkKind, WorkUnit } from '#shared/block/work-log.ts';
 import { compareBytes, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
-export type WorkKind = 'evaluation' | 'grinding';
-
-/** What a reward needs of a unit of work. */
-export interface WindowUnit {
-  readonly worker: Uint8Array;
-  /** Address that is paid for it: the owner's when it was credited, whatever it is later. */
-  readonly address: string;
-  readonly credit: bigint;
-  readonly ref: Uint8Array;
-}
+/** What a reward needs of a unit of work. Its address is that of the owner when it was credited. */
+export type WindowUnit = Pick<WorkUnit, 'worker' | 'address' | 'credit' | 'ref'>;
 
 /** What one worker has in a window for one address. */
 export interface Holding {
@@ -19,11 +12,6 @@ export interface Holding {
   readonly worker: string;
   readonly address: string;
   readonly units: number;
-  readonly credit: bigint;
-}
-
-export interface Credit {
-  readonly address: string;
   readonly credit: bigint;
 }
 

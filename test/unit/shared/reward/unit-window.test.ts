@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { sha256 } from '@noble/hashes/sha2.js';
 import fc from 'fast-check';
-import { UnitWindow, type WindowUnit, type WorkKind, windowSpan } from '#shared/reward/unit-window.ts';
+import type { WorkKind } from '#shared/block/work-log.ts';
+import { UnitWindow, type WindowUnit, windowSpan } from '#shared/reward/unit-window.ts';
 import { readVectors } from '#test/helpers/vectors.ts';
 
 type Scheme = 'pplns' | 'prop' | 'solo';
