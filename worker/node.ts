@@ -1,9 +1,9 @@
 import { join } from 'node:path';
+import type { KeyPair } from '#shared/crypto/keys.ts';
 import type { WantedBackend } from '#shared/env.ts';
 import type { Role } from '#shared/protocol/worker.ts';
 import { ChatRole } from '#worker/chat/role.ts';
 import { WorkerConnection } from '#worker/client/connection.ts';
-import { loadOrCreateKey } from '#worker/client/key-file.ts';
 import { Evaluator } from '#worker/evaluate/evaluator.ts';
 import { EvaluateRole } from '#worker/evaluate/role.ts';
 import type { Log } from '#worker/log.ts';
@@ -45,6 +45,8 @@ export interface WorkerDependencies {
   readonly log: Log;
   readonly now: () => number;
   readonly random: () => number;
+  /** What it proves who it is with, and signs its results. */
+  readonly key: KeyPair;
   readonly machine: { readonly cores: number; readonly memoryBytes: number };
   token(): Promise<string | undefined>;
   /** Bytes resident in this process. */
@@ -69,8 +71,7 @@ export async function runWorker(
   deps: WorkerDependencies,
   signal: AbortSignal,
 ): Promise<void> {
-  const { log, random } = deps;
-  const key = await loadOrCreateKey(join(options.dataDir, 'worker', 'key'));
+  const { log, random, key } = deps;
   const send = (message: Parameters<WorkerConnection['send']>[0]) => connection.send(message);
   const parts = await build(options, deps, { key, send, signal });
   const runner = new Runner([loggingRole(log), ...parts.roles]);
@@ -88,7 +89,7 @@ export async function runWorker(
 }
 
 interface Line {
-  readonly key: Awaited<ReturnType<typeof loadOrCreateKey>>;
+  readonly key: KeyPair;
   readonly send: WorkerConnection['send'];
   readonly signal: AbortSignal;
 }

@@ -24,6 +24,13 @@ export interface CommandEnvironment {
 /** One file of `worker/cli` adds one command. */
 export type RegisterCommand = (program: Command, environment: CommandEnvironment) => void;
 
+/** `--keystore` and `--password-file`: an encrypted key instead of the plain one in a file. */
+export function addKeystoreOptions(command: Command): Command {
+  return command
+    .option('--keystore <file>', 'sign with the key of this encrypted wallet instead; asks for its password')
+    .option('--password-file <file>', 'read the password from the first line of a file');
+}
+
 /** Parser of a number option for commander: refuses everything but a number from `least` to `most`. */
 export function numberOption(least: number, most: number, kind: 'whole' | 'any' = 'whole') {
   return (text: string): number => {

@@ -2,7 +2,7 @@ import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
-import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
+import { addKeystoreOptions, type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
 import { minerReporter } from '#worker/cli/miner-report.ts';
 import { addTrainingOptions, type TrainingFlags } from '#worker/cli/training-options.ts';
 import { silentLog } from '#worker/log.ts';
@@ -14,6 +14,8 @@ interface MinerFlags extends TrainingFlags {
   readonly dataDir: string;
   readonly backend: WantedBackend;
   readonly steps?: number;
+  readonly keystore?: string;
+  readonly passwordFile?: string;
   readonly json: boolean;
 }
 
@@ -24,14 +26,14 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .command('miner')
     .summary('train the model and submit better weights')
     .description(
-      'Trains from the head of the chain and submits weights that should pass the gate. When another miner moves the head, what was trained is added to it and judged again. Rewards go to the key in DATA-DIR/miner/key, which is made if it is missing: keep a copy of it.',
+      'Trains from the head of the chain and submits weights that should pass the gate. When another miner moves the head, what was trained is added to it and judged again. Rewards go to the key in DATA-DIR/miner/key, which is made if it is missing: keep a copy of it; or to that of a wallet.',
     )
     .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
     .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)
     .addOption(
       new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     );
-  addTrainingOptions(command)
+  addTrainingOptions(addKeystoreOptions(command))
     .option('--steps <n>', 'end after so many training steps (default: never)', numberOption(1, 1e9))
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
@@ -40,6 +42,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
         'aiblock miner',
         'aiblock miner --coordinator https://pool.example --learning-rate 0.001',
         'aiblock miner --file my-own-text.txt --batch 16 --json',
+        'aiblock miner --keystore wallet.json',
         "aiblock miner --only 'transformer.h.3.*' --checkpoint ./state",
       ),
     )
@@ -57,17 +60,17 @@ async function run(flags: MinerFlags, environment: CommandEnvironment): Promise<
     { startBackend },
     { ApiClient },
     { PayloadCache },
-    { loadOrCreateKey },
+    { signingKey },
   ] = await Promise.all([
     import('#worker/train/miner.ts'),
     import('#worker/model/backend/choose.ts'),
     import('#worker/model/backend/start.ts'),
     import('#worker/client/api-client.ts'),
     import('#worker/client/payload-cache.ts'),
-    import('#worker/client/key-file.ts'),
+    import('#worker/wallet/signing-key.ts'),
   ]);
   const api = new ApiClient(coordinator);
-  const key = await loadOrCreateKey(join(dataDir, 'miner', 'key'));
+  const key = await signingKey(flags, join(dataDir, 'miner', 'key'), environment);
   const payloads = await PayloadCache.open(
     { dir: join(dataDir, 'miner', 'cache'), maxBytes: CACHE_BYTES, now },
     api,

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { ModelView } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import type { CommandEnvironment } from '#worker/cli/command.ts';
+import { addKeystoreOptions, type CommandEnvironment } from '#worker/cli/command.ts';
 import { submissionReporter } from '#worker/cli/submission-report.ts';
 import type { LocalTensor } from '#worker/submit/local-tensors.ts';
 
@@ -11,13 +11,15 @@ export interface SubmissionFlags {
   readonly coordinator: string;
   readonly dataDir: string;
   readonly keyFile?: string;
+  readonly keystore?: string;
+  readonly passwordFile?: string;
   readonly base?: string;
   readonly wait?: boolean;
   readonly json: boolean;
 }
 
 export function submissionOptions(command: Command, { settings, terminal }: CommandEnvironment): Command {
-  return command
+  return addKeystoreOptions(command)
     .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
     .option('--data-dir <folder>', 'folder of the miner: key, and uploads that were begun', settings.dataDir)
     .option('--key-file <file>', 'key to sign with (default: DATA-DIR/miner/key)')
@@ -40,16 +42,16 @@ export async function runSubmission(
 ): Promise<void> {
   const { signal, random } = environment;
   // Late: help and wrong usage must not wait for the cryptography.
-  const [{ ApiClient }, { loadOrCreateKey }, { BegunUploads }, { follow, submit }] = await Promise.all([
+  const [{ ApiClient }, { signingKey }, { BegunUploads }, { follow, submit }] = await Promise.all([
     import('#worker/client/api-client.ts'),
-    import('#worker/client/key-file.ts'),
+    import('#worker/wallet/signing-key.ts'),
     import('#worker/submit/begun-uploads.ts'),
     import('#worker/submit/submit.ts'),
   ]);
   const api = new ApiClient(flags.coordinator);
   const model = await api.model(signal);
   const tensors = await read(model);
-  const key = await loadOrCreateKey(flags.keyFile ?? join(flags.dataDir, 'miner', 'key'));
+  const key = await signingKey(flags, join(flags.dataDir, 'miner', 'key'), environment);
   const begun = new BegunUploads(join(flags.dataDir, 'miner', 'uploads'));
   const { report, end } = submissionReporter(environment, flags.json);
   try {

@@ -1,8 +1,10 @@
 import { availableParallelism, hostname, totalmem } from 'node:os';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
 import {
+  addKeystoreOptions,
   addressOption,
   byteSizeOption,
   type CommandEnvironment,
@@ -26,17 +28,18 @@ interface WorkerFlags {
   readonly memoryBudget?: number;
   readonly name: string;
   readonly owner?: string;
+  readonly keystore?: string;
+  readonly passwordFile?: string;
   readonly json: boolean;
 }
 
 /** `aiblock worker`: lends this machine to a pool. */
 export function register(program: Command, environment: CommandEnvironment): void {
   const { settings } = environment;
-  program
-    .command('worker')
+  addKeystoreOptions(program.command('worker'))
     .summary('lend this machine to a pool: evaluate, hash, answer')
     .description(
-      'Attaches this machine to a pool over one outgoing connection. It evaluates submissions, hashes blocks and answers chats, and is paid for it. Its key is in DATA-DIR/worker/key.',
+      'Attaches this machine to a pool over one outgoing connection. It evaluates submissions, hashes blocks and answers chats, and is paid for it. Its key is in DATA-DIR/worker/key, or in a wallet.',
     )
     .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
     .option('--token <token>', 'enrolment token, needed the first time (or AIBLOCK_WORKER_TOKEN)')
@@ -76,6 +79,8 @@ export function register(program: Command, environment: CommandEnvironment): voi
 async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise<void> {
   const { settings, now, random, out, err, signal, version, memoryBytes } = environment;
   const { token: given, json, memoryBudget: memoryBudgetBytes, ...options } = flags;
+  const { signingKey } = await import('#worker/wallet/signing-key.ts');
+  const key = await signingKey(flags, join(flags.dataDir, 'worker', 'key'), environment);
   const log = createLog({ level: settings.logLevel, json, now }, (line, serious) => {
     (serious ? err : out)(`${line}\n`);
   });
@@ -86,7 +91,7 @@ async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise
   const { runWorker } = await import('#worker/node.ts');
   await runWorker(
     { ...options, memoryBudgetBytes, name, software: `aiblock-pool/${version}` },
-    { log, now, random, machine, token, memoryBytes },
+    { log, now, random, machine, key, token, memoryBytes },
     signal,
   );
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
 import type { ModelView, SubmissionView } from '#shared/api/schemas.ts';
-import { concatBytes } from '#shared/crypto/bytes.ts';
+import { concatBytes, toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { Dtype } from '#shared/weights/dtype.ts';
 import { safetensorsHeader } from '#shared/weights/safetensors.ts';
@@ -18,6 +18,7 @@ import { ApiClient } from '#worker/client/api-client.ts';
 import { BegunUploads } from '#worker/submit/begun-uploads.ts';
 import { readTensors } from '#worker/submit/local-tensors.ts';
 import { type SubmitEvent, type SubmitParts, submit } from '#worker/submit/submit.ts';
+import { encryptKeystore } from '#worker/wallet/keystore.ts';
 
 const OTHER_TENSOR = 'transformer.ln_f.weight';
 const LARGE_TENSOR = 'transformer.wte.weight';
@@ -94,6 +95,38 @@ describe('aiblock submit and upload', { skip: skipWithout('redis-server') }, () 
     assert.ok((await stat(key)).isFile());
     const signed = events.find(({ type }) => type === 'signed') as unknown as { address: string };
     assert.equal(signed.address, submission.miner);
+  });
+
+  it('signs with the key of an encrypted wallet, whose password no output shows', async () => {
+    const file = join(home, 'wallet-bias.bin');
+    await writeFile(file, floats(SMALL_TENSOR, 0.6875));
+    const key = newKeyPair();
+    const [keystore, passwordFile, wrong] = ['wallet.json', 'password', 'wrong'].map((name) =>
+      join(home, name),
+    );
+    assert.ok(keystore && passwordFile && wrong);
+    const cheap = { n: 1024, r: 8, p: 1 } as never;
+    await writeFile(keystore, await encryptKeystore(key, 'correct horse', cheap));
+    await writeFile(passwordFile, 'correct horse\n');
+    await writeFile(wrong, 'battery staple\n');
+    const args = [
+      'submit',
+      file,
+      '--name',
+      SMALL_TENSOR,
+      '--json',
+      '--keystore',
+      keystore,
+      '--password-file',
+    ];
+    const refused = await run(...args, wrong);
+    assert.match(refused.stderr, /^error PASSWORD: /);
+    const { code, stdout, stderr } = await run(...args, passwordFile);
+    assert.equal(code, 0, stderr);
+    const signed = stdout.split('\n').find((line) => line.includes('"signed"')) ?? '';
+    assert.equal((JSON.parse(signed) as { address: string }).address, key.address);
+    const said = stdout + stderr + refused.stdout + refused.stderr;
+    assert.ok(!/correct horse|battery staple/.test(said) && !said.includes(toHex(key.secretKey)));
   });
 
   it('tells a refusal by its code, with what can be done', async () => {
