@@ -8,8 +8,6 @@ import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
-import { Reputations } from '#coordinator/dispatch/reputations.ts';
-import { Workers } from '#coordinator/dispatch/workers.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
@@ -23,6 +21,7 @@ import { metricSources } from '#coordinator/metrics/sources.ts';
 import { MiningStage } from '#coordinator/mining/mining.ts';
 import { WorkBoard } from '#coordinator/mining/work-board.ts';
 import { Notices } from '#coordinator/notices.ts';
+import { openWorkers } from '#coordinator/open-workers.ts';
 import type { CoordinatorOptions } from '#coordinator/options.ts';
 import { PayoutStage } from '#coordinator/payout/payout.ts';
 import { Pipeline } from '#coordinator/pipeline.ts';
@@ -149,12 +148,12 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   log.info('Redis is ready', { redis: redis.describe });
 
   const salts = new Salts(chain.networkId, await readSecret(options.dataDir, 'salts'));
-  const reputations = await Reputations.open(kv, Date.now);
-  const workers = new Workers(kv, {
-    token: options.workerToken ?? (await workerToken(options.dataDir)),
-    reputations,
+  const { workers, reputations } = await openWorkers(kv, {
+    networkId: chain.networkId,
+    poolToken: options.workerToken ?? (await workerToken(options.dataDir)),
+    now: Date.now,
+    onFault: (message, error) => log.warn(message, {}, error),
   });
-  reputations.onOut((publicKey) => workers.putOut(publicKey));
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
   const board = new WorkBoard(workers);

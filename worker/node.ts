@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import type { KeyPair } from '#shared/crypto/keys.ts';
 import type { WantedBackend } from '#shared/env.ts';
+import type { Capabilities } from '#shared/protocol/capabilities.ts';
 import type { Role } from '#shared/protocol/worker.ts';
+import { capabilitiesOf, type Machine } from '#worker/capabilities.ts';
 import { ChatRole } from '#worker/chat/role.ts';
 import { WorkerConnection } from '#worker/client/connection.ts';
 import { Evaluator } from '#worker/evaluate/evaluator.ts';
@@ -34,8 +36,6 @@ export interface WorkerOptions {
   readonly threads: number;
   readonly backend: WantedBackend;
   readonly name: string;
-  /** Address that it works for; its own where it is left out. */
-  readonly owner?: string | undefined;
   readonly software: string;
   /** Weights in the memory of each computing process at most; a larger model is computed layer by layer. */
   readonly memoryBudgetBytes?: number | undefined;
@@ -47,7 +47,9 @@ export interface WorkerDependencies {
   readonly random: () => number;
   /** What it proves who it is with, and signs its results. */
   readonly key: KeyPair;
-  readonly machine: { readonly cores: number; readonly memoryBytes: number };
+  readonly machine: Machine;
+  /** Whom it works for; itself, or whom its enrolment names, where it is left out. */
+  readonly owner?: KeyPair | undefined;
   token(): Promise<string | undefined>;
   /** Bytes resident in this process. */
   memoryBytes(): number;
@@ -60,6 +62,7 @@ interface Parts {
   readonly roles: readonly WorkRole[];
   readonly hosts: readonly ProcessHost[];
   readonly backend: string;
+  readonly capabilities: Capabilities;
 }
 
 /**
@@ -77,7 +80,15 @@ export async function runWorker(
   const runner = new Runner([loggingRole(log), ...parts.roles]);
   const connection = new WorkerConnection(
     { coordinator: options.coordinator, worker: describe(options, parts) },
-    { key, handlers: runner, log, random, token: deps.token, load: () => loadOf(parts, deps) },
+    {
+      key,
+      owner: deps.owner,
+      handlers: runner,
+      log,
+      random,
+      token: deps.token,
+      load: () => loadOf(parts, deps),
+    },
   );
   log.info('connecting', { coordinator: options.coordinator, address: key.address, backend: parts.backend });
   try {
@@ -120,7 +131,8 @@ async function build(options: WorkerOptions, deps: WorkerDependencies, line: Lin
       });
     const chatRole = chat && new ChatRole({ host: chat, send: line.send, log, during });
     const roles = [evaluate, mine, chatRole].filter((role) => role !== undefined);
-    return { mine, evaluate, roles, hosts, backend: backend?.name ?? 'none' };
+    const capabilities = await capabilitiesOf(machine, backend?.right ?? [], grinder);
+    return { mine, evaluate, roles, hosts, backend: backend?.name ?? 'none', capabilities };
   } catch (error) {
     await closeAll(hosts, grinder);
     throw error;
@@ -185,9 +197,8 @@ function processBytes({ machine }: WorkerDependencies): number {
   return Math.max(LEAST_PROCESS_BYTES, machine.memoryBytes / 2);
 }
 
-function describe({ name, owner, software, roles, threads }: WorkerOptions, { backend }: Parts) {
-  const own = owner === undefined ? {} : { owner };
-  return { name, ...own, software, roles, backend, threads: roles.includes('mine') ? threads : 0 };
+function describe({ name, software, roles, threads }: WorkerOptions, { backend, capabilities }: Parts) {
+  return { name, software, roles, backend, threads: roles.includes('mine') ? threads : 0, capabilities };
 }
 
 function loadOf({ mine, evaluate, hosts }: Parts, deps: WorkerDependencies) {

@@ -1,9 +1,11 @@
 import type { WorkerView } from '#shared/api/schemas.ts';
-import { addressOf, parseAddress } from '#shared/crypto/keys.ts';
-import type { FromWorker, Role, ToWorker } from '#shared/protocol/worker.ts';
+import { addressOf } from '#shared/crypto/keys.ts';
+import type { Capabilities } from '#shared/protocol/capabilities.ts';
+import type { FromWorker, Role, Standing, ToWorker } from '#shared/protocol/worker.ts';
 
 export type Hello = Extract<FromWorker, { type: 'hello' }>;
-export type LeaseRole = 'evaluate' | 'mine';
+export const LEASE_ROLES = ['evaluate', 'mine'] as const;
+export type LeaseRole = (typeof LEASE_ROLES)[number];
 
 /** What a session needs of its socket. */
 export interface SessionSocket {
@@ -15,7 +17,10 @@ export interface SessionSocket {
 export class WorkerSession {
   readonly publicKey: Uint8Array;
   readonly address: string;
-  /** Address that it works for: no two workers of one owner judge the same submission, and none its owner's. */
+  /**
+   * Address that it works for, as its enrolment has it: its work is paid there, no two workers of one owner judge the
+   * same submission, and none its owner's.
+   */
   readonly owner: string;
   readonly hello: Hello;
   /** Bearer token for payloads that are not on the chain yet. */
@@ -24,6 +29,11 @@ export class WorkerSession {
   readonly ready: Record<LeaseRole, number> = { evaluate: 0, mine: 0 };
   /** Leases it holds. */
   readonly holds: Record<LeaseRole, number> = { evaluate: 0, mine: 0 };
+  standing: Standing;
+  /** It finishes what it holds and goes then. */
+  leaving = false;
+  /** Leases it asked for and does not get, as long as it gets nothing new. */
+  #withheld: Record<LeaseRole, number> = { evaluate: 0, mine: 0 };
   chats = 0;
   hashesPerSecond = 0;
   tokensPerSecond = 0;
@@ -33,19 +43,59 @@ export class WorkerSession {
 
   constructor(
     socket: SessionSocket,
-    identity: { hello: Hello; publicKey: Uint8Array; bearer: string; nowMs: number },
+    identity: {
+      hello: Hello;
+      publicKey: Uint8Array;
+      bearer: string;
+      nowMs: number;
+      /** Its own address where it is left out. */
+      owner?: string;
+      standing?: Standing;
+    },
   ) {
     this.#socket = socket;
     this.hello = identity.hello;
     this.publicKey = identity.publicKey;
     this.address = addressOf(identity.publicKey);
-    this.owner = identity.hello.owner === undefined ? this.address : parseAddress(identity.hello.owner);
+    this.owner = identity.owner ?? this.address;
+    this.standing = identity.standing ?? 'active';
     this.bearer = identity.bearer;
     this.lastSeenMs = identity.nowMs;
   }
 
   has(role: Role): boolean {
     return this.hello.roles.includes(role);
+  }
+
+  /** Whether it gets anything new. */
+  get takes(): boolean {
+    return this.standing === 'active' && !this.leaving;
+  }
+
+  /** Leases it asked for, whether it gets them now or not. */
+  asked(role: LeaseRole): number {
+    return this.ready[role] + this.#withheld[role];
+  }
+
+  /** It asks for one more lease. True where it may have it. */
+  ask(role: LeaseRole): boolean {
+    (this.takes ? this.ready : this.#withheld)[role] += 1;
+    return this.takes;
+  }
+
+  /** It gets nothing new from now on. */
+  rest(): void {
+    for (const role of LEASE_ROLES) {
+      this.#withheld[role] += this.ready[role];
+      this.ready[role] = 0;
+    }
+  }
+
+  /** The roles in which it waits again, once for each lease. */
+  wake(): LeaseRole[] {
+    const waiting = LEASE_ROLES.flatMap((role) => new Array<LeaseRole>(this.#withheld[role]).fill(role));
+    this.#withheld = { evaluate: 0, mine: 0 };
+    return waiting;
   }
 
   send(message: ToWorker): void {
@@ -57,11 +107,13 @@ export class WorkerSession {
   }
 
   view(connected: boolean): WorkerView {
-    const { name, roles, backend, threads, software } = this.hello;
+    const { name, roles, backend, threads, software, capabilities } = this.hello;
     return {
       address: this.address,
+      owner: this.owner,
       name,
       connected,
+      standing: this.standing,
       roles,
       backend,
       threads,
@@ -72,6 +124,22 @@ export class WorkerSession {
       evaluating: this.holds.evaluate,
       mining: this.holds.mine,
       last_seen_at: this.lastSeenMs,
+      ...(capabilities && { capabilities: capabilitiesView(capabilities) }),
     };
   }
+}
+
+function capabilitiesView({ backends, hashesPerSecond, memoryBytes, cores, node }: Capabilities) {
+  return {
+    backends: backends.map(({ name, device, gflops, memoryBytes: bytes }) => ({
+      name,
+      ...(device !== undefined && { device }),
+      ...(gflops !== undefined && { gflops }),
+      ...(bytes !== undefined && { memory_bytes: bytes }),
+    })),
+    hashes_per_second: hashesPerSecond,
+    memory_bytes: memoryBytes,
+    cores,
+    ...(node !== undefined && { node }),
+  };
 }

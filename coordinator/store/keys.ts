@@ -53,6 +53,8 @@ export const BUCKET = {
   worker: 0x50,
   /** public key → what the pool thinks of its results: see reputations.ts. */
   reputation: 0x51,
+  /** SHA-256 of a one-time token → what it allows, and how often it was used: see worker-tokens.ts. */
+  workerToken: 0x52,
   /** u64 sequence of a journal entry that forfeits → u64 amount. */
   forfeit: 0x64,
   /** level (1 byte, from 1) ‖ u64 index → hash of a complete subtree over the journal: see journal-tree.ts. */

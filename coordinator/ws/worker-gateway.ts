@@ -15,6 +15,7 @@ import {
   MAX_WORKER_MESSAGE_BYTES,
   parseMessage,
   type ToWorker,
+  versionsText,
   WORKER_PROTOCOL_VERSION,
   WORKER_SILENCE_MS,
 } from '#shared/protocol/worker.ts';
@@ -116,7 +117,7 @@ class GatewayConnection {
       return this.#parts.onHeartbeat(this.#session);
     }
     if (message.type === 'goodbye') {
-      this.#parts.workers.leave(this.#session);
+      this.#parts.workers.leave(this.#session, true);
       return this.#socket.close(1000, 'goodbye');
     }
     this.#parts.workers.deliver(this.#session, message);
@@ -124,10 +125,8 @@ class GatewayConnection {
 
   async #handshake(message: FromWorker): Promise<void> {
     if (message.type === 'hello' && !this.#hello) {
-      must(
-        message.protocol === WORKER_PROTOCOL_VERSION,
-        'PROTOCOL_VERSION',
-        `expected protocol ${WORKER_PROTOCOL_VERSION}, got ${message.protocol}: install the pool's version`,
+      must(message.protocol === WORKER_PROTOCOL_VERSION, 'PROTOCOL_VERSION', () =>
+        versionsText({ pool: WORKER_PROTOCOL_VERSION, worker: message.protocol }),
       );
       const banned = this.#bannedUntilMs.get(message.publicKey) ?? 0;
       must(banned <= this.#parts.now(), 'BANNED', 'this worker broke the rules; try again in a minute');
@@ -144,11 +143,12 @@ class GatewayConnection {
       'the challenge is not signed by this key',
     );
     const nowMs = this.#parts.now();
-    await this.#parts.workers.authorise(publicKey, { token: hello.token, name: hello.name, at: nowMs });
+    const { name, token, owner } = hello;
+    const admitted = await this.#parts.workers.admit({ publicKey, name, token, owner });
     if (this.#socket.readyState !== this.#socket.OPEN) return;
     const session = new WorkerSession(
       { send: (m) => this.#send(m), close: (code, reason) => this.#socket.close(code, reason) },
-      { hello, publicKey, bearer: randomBytes(24).toString('hex'), nowMs },
+      { hello, publicKey, bearer: randomBytes(24).toString('hex'), nowMs, ...admitted },
     );
     this.#session = session;
     this.#send({
@@ -156,6 +156,7 @@ class GatewayConnection {
       session: session.bearer,
       heartbeatMs: HEARTBEAT_MS,
       address: session.address,
+      owner: session.owner,
     });
     this.#parts.workers.join(session);
   }

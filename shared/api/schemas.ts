@@ -185,10 +185,30 @@ export const blockSchema = z.strictObject({
 });
 export type BlockView = z.infer<typeof blockSchema>;
 
+/** What a worker measured of its machine at its start. */
+export const capabilitiesViewSchema = z.strictObject({
+  backends: z.array(
+    z.strictObject({
+      name: z.string(),
+      device: z.string().optional(),
+      gflops: z.number().optional(),
+      memory_bytes: z.number().optional(),
+    }),
+  ),
+  hashes_per_second: z.number(),
+  memory_bytes: z.number(),
+  cores: z.number(),
+  node: z.string().optional(),
+});
+
 export const workerSchema = z.strictObject({
   address: z.string(),
+  /** Address that it works for and that its work is paid to. */
+  owner: z.string(),
   name: z.string(),
   connected: z.boolean(),
+  /** What the operator decided: active, paused, draining or revoked. */
+  standing: z.string(),
   roles: z.array(z.string()),
   backend: z.string(),
   threads: z.number(),
@@ -200,6 +220,7 @@ export const workerSchema = z.strictObject({
   evaluating: z.number(),
   mining: z.number(),
   last_seen_at: z.number(),
+  capabilities: capabilitiesViewSchema.optional(),
   /** What the pool thinks of its results; left out where it has none. */
   reputation: z
     .strictObject({

@@ -17,6 +17,7 @@ export type DigestKind =
   | 'salt'
   | 'seed'
   | 'challenge'
+  | 'owner'
   | 'tensor'
   | 'tensor-list';
 

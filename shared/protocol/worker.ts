@@ -2,12 +2,14 @@ import { z } from 'zod';
 import { chatRequestSchema } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { firstIssue } from '#shared/errors/schema-issue.ts';
+import { capabilitiesSchema, measured, shown } from '#shared/protocol/capabilities.ts';
+import { ownerProofSchema } from '#shared/protocol/owner.ts';
 
 /**
  * The messages between a worker and the coordinator's gateway: JSON text frames over one WebSocket that the worker
  * opens at `/ws/worker`. PROTOCOL §11.
  */
-export const WORKER_PROTOCOL_VERSION = 2;
+export const WORKER_PROTOCOL_VERSION = 3;
 /** A worker that is silent for this long is taken for lost, and its leases go back. */
 export const WORKER_SILENCE_MS = 4_000;
 export const HEARTBEAT_MS = 1_000;
@@ -22,17 +24,15 @@ const u64 = z
   .regex(/^(0|[1-9][0-9]{0,19})$/)
   .refine((text) => BigInt(text) < 2n ** 64n, { message: 'expected a number below 2^64' });
 
-/** Text that is shown to people: no control characters, which could steer a terminal. */
-const shown = (length: number) =>
-  z
-    .string()
-    .max(length)
-    .regex(/^\P{C}*$/u);
-/** Rates and times are for figures, and stay far below where sums of them lose their meaning. */
-const measured = z.number().nonnegative().max(1e15);
-
 export const ROLES = ['evaluate', 'mine', 'chat'] as const;
 export type Role = (typeof ROLES)[number];
+
+/**
+ * What the operator decided about a worker, until he decides otherwise: `paused` holds nothing, `draining` finishes
+ * what it holds; both get nothing new. `revoked` may not attach.
+ */
+export const STANDINGS = ['active', 'paused', 'draining', 'revoked'] as const;
+export type Standing = (typeof STANDINGS)[number];
 
 export const tensorRefSchema = z.strictObject({
   name: z.string(),
@@ -54,11 +54,9 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     roles: z.array(z.enum(ROLES)).min(1).max(ROLES.length),
     backend: shown(40),
     threads: z.number().int().nonnegative(),
-    /** Address that the worker works for; its own where it is left out. */
-    owner: z
-      .string()
-      .regex(/^0x[0-9a-fA-F]{40}$/)
-      .optional(),
+    /** Whom it works for, where its enrolment does not say; itself where neither does. */
+    owner: ownerProofSchema.optional(),
+    capabilities: capabilitiesSchema.optional(),
   }),
   z.strictObject({ type: z.literal('proof'), signature: hex(64) }),
   z.strictObject({
@@ -117,6 +115,8 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     chat: id,
     error: z.strictObject({ code: z.string(), message: z.string().max(2000), details: z.unknown() }),
   }),
+  /** It finishes what it holds, takes nothing more, and says goodbye then. */
+  z.strictObject({ type: z.literal('drain') }),
   z.strictObject({ type: z.literal('goodbye') }),
 ]);
 export type FromWorker = z.infer<typeof fromWorkerSchema>;
@@ -150,7 +150,11 @@ export const toWorkerSchema = z.discriminatedUnion('type', [
     session: z.string(),
     heartbeatMs: z.number(),
     address: z.string(),
+    /** Address that its work is paid to. */
+    owner: z.string().optional(),
   }),
+  /** What the operator wants of this worker; sent where it is not or no longer `active`. */
+  z.strictObject({ type: z.literal('standing'), standing: z.enum(STANDINGS) }),
   /** The model at the head: chat workers swap to it between answers. */
   z.strictObject({ type: z.literal('head'), height: z.number().int(), model: modelRefSchema }),
   z.strictObject({
@@ -190,6 +194,16 @@ export const toWorkerSchema = z.discriminatedUnion('type', [
   }),
 ]);
 export type ToWorker = z.infer<typeof toWorkerSchema>;
+
+/** Who of the two is behind, and what to do about it. */
+export function versionsText({ pool, worker }: { pool: number; worker: number }): string {
+  const versions = `the pool speaks version ${pool} of the protocol, this worker version ${worker}`;
+  const mend =
+    worker < pool
+      ? 'update the worker (`git pull`, `npm ci`) and start it again'
+      : 'check out the release that the pool runs, or ask its operator to update the pool';
+  return `${versions}: ${mend}`;
+}
 
 /** One text frame → message; anything else is refused with MESSAGE. */
 export function parseMessage<T>(schema: z.ZodType<T>, text: string): T {

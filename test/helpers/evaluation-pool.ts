@@ -114,7 +114,12 @@ export class EvaluationPool {
     // So that submissions are all that is evaluated.
     await chain.recordLoss(chain.height('B'), { microNats: 5_000_000, at: 0 });
     const reputations = await Reputations.open(kv, Date.now);
-    const workers = new Workers(kv, { token: 'token', reputations });
+    const enrolment = {
+      admit: async () => ({ owner: '', standing: 'active' as const }),
+      setStanding: async () => undefined,
+      seen: async () => undefined,
+    };
+    const workers = new Workers({ enrolment, reputations, onFault: () => undefined });
     reputations.onOut((key) => workers.putOut(key));
     const submissions = await Submissions.open(kv, Date.now);
     const parts = { kv, chain, submissions, reputations, workers };
@@ -192,7 +197,6 @@ export class StandIn {
       roles: ['evaluate' as const],
       backend: 'none',
       threads: 1,
-      ...(owner === undefined ? {} : { owner }),
     };
     this.session = new WorkerSession(
       {
@@ -201,7 +205,13 @@ export class StandIn {
           this.isOut = code === 4403;
         },
       },
-      { hello, publicKey: this.key.publicKey, bearer: '', nowMs: 0 },
+      {
+        hello,
+        publicKey: this.key.publicKey,
+        bearer: '',
+        nowMs: 0,
+        ...(owner === undefined ? {} : { owner }),
+      },
     );
     pool.workers.join(this.session);
     this.send({ type: 'ready', role: 'evaluate' });

@@ -7,6 +7,8 @@ import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import { firstDecision } from '#shared/pol/sequential.ts';
 import { meetsTarget, targetFromBits } from '#shared/pow/target.ts';
 import { attestationDigest, commitmentDigest } from '#shared/protocol/attestation.ts';
+import type { Capabilities } from '#shared/protocol/capabilities.ts';
+import { proveOwner } from '#shared/protocol/owner.ts';
 import {
   type FromWorker,
   HEARTBEAT_MS,
@@ -32,8 +34,9 @@ export interface FakeWorkerOptions {
   /** Instead of an honest answer. */
   readonly onEvaluate?: (worker: FakeWorker, lease: EvaluateLease) => void;
   readonly onReveal?: (worker: FakeWorker, lease: string) => void;
-  /** Address that it says it works for. */
-  readonly owner?: string;
+  /** Whom it works for, with his signature. */
+  readonly owner?: KeyPair;
+  readonly capabilities?: Capabilities;
   readonly onMine?: (worker: FakeWorker, lease: MineLease) => void;
   readonly onChat?: (worker: FakeWorker, task: ChatTask) => void;
 }
@@ -204,7 +207,14 @@ export class FakeWorker {
   }
 
   #prove(message: Extract<ToWorker, { type: 'challenge' }>): void {
-    const { key, token, roles = ['evaluate', 'mine', 'chat'], name = 'fake', owner } = this.options;
+    const {
+      key,
+      token,
+      roles = ['evaluate', 'mine', 'chat'],
+      name = 'fake',
+      owner,
+      capabilities,
+    } = this.options;
     this.network = fromHex(message.network, 32);
     this.send({
       type: 'hello',
@@ -216,7 +226,8 @@ export class FakeWorker {
       roles: [...roles],
       backend: 'none',
       threads: 1,
-      ...(owner === undefined ? {} : { owner }),
+      ...(owner && { owner: proveOwner(this.network, key.publicKey, owner) }),
+      ...(capabilities && { capabilities }),
     });
     const proven = concatBytes(fromHex(message.challenge, 32), key.publicKey);
     const signature = sign(digest('challenge', this.network, proven), key.secretKey);

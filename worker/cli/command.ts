@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseByteSize } from '#shared/byte-size.ts';
-import { parseAddress } from '#shared/crypto/keys.ts';
 import type { Environment } from '#shared/env.ts';
 
 /** What a command is given besides its options: nothing of it is global, so that commands can be tested. */
@@ -61,15 +60,6 @@ export function rangeOption(text: string): { first: number; last: number } {
 export function hashOption(text: string): string {
   if (!/^[0-9a-fA-F]{64}$/.test(text)) throw new InvalidArgumentError('expected 64 hex digits.');
   return text.toLowerCase();
-}
-
-/** Parser of an address option: with its checksum, or all lower case. */
-export function addressOption(text: string): string {
-  try {
-    return parseAddress(text);
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
 }
 
 /** Parser of an option such as `2GiB`. */

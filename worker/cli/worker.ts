@@ -1,11 +1,11 @@
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { versions } from 'node:process';
 import { type Command, Option } from 'commander';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
 import {
   addKeystoreOptions,
-  addressOption,
   byteSizeOption,
   type CommandEnvironment,
   examples,
@@ -27,9 +27,10 @@ interface WorkerFlags {
   readonly backend: WantedBackend;
   readonly memoryBudget?: number;
   readonly name: string;
-  readonly owner?: string;
   readonly keystore?: string;
   readonly passwordFile?: string;
+  readonly ownerKeystore?: string;
+  readonly ownerPasswordFile?: string;
   readonly json: boolean;
 }
 
@@ -59,10 +60,10 @@ export function register(program: Command, environment: CommandEnvironment): voi
     )
     .option('--name <name>', 'name that the pool shows', hostname().slice(0, MAX_NAME_CHARS))
     .option(
-      '--owner <address>',
-      'address you mine with: none of your workers is asked to judge your own submissions, nor two of them the same one',
-      addressOption,
+      '--owner-keystore <file>',
+      'keystore, or key file, of the address you mine with: it signs that this worker is yours, and is paid for it; a token that names its owner needs none',
     )
+    .option('--owner-password-file <file>', 'first line: password of that keystore; asked for otherwise')
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
       'after',
@@ -71,6 +72,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
         'aiblock worker --coordinator wss://pool.example --token 5f1c…',
         'aiblock worker --roles evaluate,chat --backend tensorflow --name attic',
         'aiblock worker --roles chat --memory-budget 2GiB',
+        'aiblock worker --owner-keystore ~/wallet.json',
       ),
     )
     .action((flags: WorkerFlags) => run(flags, environment));
@@ -78,20 +80,32 @@ export function register(program: Command, environment: CommandEnvironment): voi
 
 async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise<void> {
   const { settings, now, random, out, err, signal, version, memoryBytes } = environment;
-  const { token: given, json, memoryBudget: memoryBudgetBytes, ...options } = flags;
+  const { token: given, json, memoryBudget: memoryBudgetBytes, ownerKeystore, ...options } = flags;
   const { signingKey } = await import('#worker/wallet/signing-key.ts');
   const key = await signingKey(flags, join(flags.dataDir, 'worker', 'key'), environment);
   const log = createLog({ level: settings.logLevel, json, now }, (line, serious) => {
     (serious ? err : out)(`${line}\n`);
   });
   const token = () => workerToken(given, { ...settings, dataDir: flags.dataDir });
-  const machine = { cores: availableParallelism(), memoryBytes: totalmem() };
+  const machine = { cores: availableParallelism(), memoryBytes: totalmem(), node: versions.node };
+  const owner = ownerKeystore === undefined ? undefined : await readOwner(ownerKeystore, flags, environment);
   const name = flags.name.slice(0, MAX_NAME_CHARS) || 'worker';
   // Late: help and wrong usage must not wait for it.
   const { runWorker } = await import('#worker/node.ts');
   await runWorker(
     { ...options, memoryBudgetBytes, name, software: `aiblock-pool/${version}` },
-    { log, now, random, machine, key, token, memoryBytes },
+    { log, now, random, machine, key, owner, token, memoryBytes },
     signal,
+  );
+}
+
+async function readOwner(path: string, flags: WorkerFlags, environment: CommandEnvironment) {
+  const [{ readWallet }, { askPassword }] = await Promise.all([
+    import('#worker/wallet/wallet-file.ts'),
+    import('#worker/wallet/password.ts'),
+  ]);
+  const { stdin, err, signal } = environment;
+  return readWallet(path, () =>
+    askPassword({ file: flags.ownerPasswordFile, stdin, err, signal }, "The owner's password: "),
   );
 }

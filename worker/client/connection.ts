@@ -4,6 +4,8 @@ import { concatBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import type { Capabilities } from '#shared/protocol/capabilities.ts';
+import { proveOwner } from '#shared/protocol/owner.ts';
 import {
   type FromWorker,
   MAX_WORKER_MESSAGE_BYTES,
@@ -11,6 +13,7 @@ import {
   type Role,
   type ToWorker,
   toWorkerSchema,
+  versionsText,
   WORKER_PROTOCOL_VERSION,
 } from '#shared/protocol/worker.ts';
 import { type Backoff, backoffMs, RECONNECT } from '#worker/client/backoff.ts';
@@ -32,12 +35,11 @@ const SAME_KEY = 4409;
 /** What the worker says of itself when it connects. */
 export interface WorkerDescription {
   readonly name: string;
-  /** Address that the worker works for; its own where it is left out. */
-  readonly owner?: string;
   readonly software: string;
   readonly roles: readonly Role[];
   readonly backend: string;
   readonly threads: number;
+  readonly capabilities?: Capabilities;
 }
 
 /** One accepted connection. */
@@ -68,6 +70,8 @@ export interface ConnectionOptions {
 
 export interface ConnectionDependencies {
   readonly key: KeyPair;
+  /** Signs that this worker works for it. */
+  readonly owner?: KeyPair | undefined;
   readonly handlers: ConnectionHandlers;
   readonly log: Log;
   /** Enrolment token; read anew for every attempt. */
@@ -207,13 +211,13 @@ class Line {
   }
 
   #answer(message: Extract<ToWorker, { type: 'challenge' }>): void {
-    if (message.protocol !== WORKER_PROTOCOL_VERSION) {
+    if (message.protocol !== WORKER_PROTOCOL_VERSION)
       throw new PoolError(
         'PROTOCOL_VERSION',
-        `the coordinator speaks version ${message.protocol} of the protocol, this worker ${WORKER_PROTOCOL_VERSION}`,
+        versionsText({ pool: message.protocol, worker: WORKER_PROTOCOL_VERSION }),
       );
-    }
     const { publicKey, secretKey } = this.#deps.key;
+    const { owner } = this.#deps;
     this.#networkId = fromHex(message.network, 32);
     this.#write({
       type: 'hello',
@@ -222,6 +226,7 @@ class Line {
       ...(this.#token !== undefined && { token: this.#token }),
       ...this.#worker,
       roles: [...this.#worker.roles],
+      ...(owner && { owner: proveOwner(this.#networkId, publicKey, owner) }),
     });
     const proven = concatBytes(fromHex(message.challenge, 32), publicKey);
     const signature = sign(digest('challenge', this.#networkId, proven), secretKey);

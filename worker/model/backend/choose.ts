@@ -10,6 +10,8 @@ import { ProcessHost } from '#worker/process/host.ts';
 export interface BackendChoice extends BackendReport {
   /** Why others were not taken, for people. */
   readonly notes: readonly string[];
+  /** All that compute rightly, the fastest first. */
+  readonly right: readonly BackendReport[];
 }
 
 /** What a probing process is told. */
@@ -47,6 +49,7 @@ export async function chooseBackend(
   if (!fastest) throw new PoolError('BACKEND', `no compute backend works: ${notes.join('; ')}`);
   return {
     ...fastest,
+    right,
     notes: [...notes, ...slower.map((report) => `backend ${describeBackend(report)}: slower`)],
   };
 }

@@ -92,7 +92,7 @@ test('a liar is outvoted: the committee widens, the truth stands, and after thre
   }
   const again = await Reputations.open(pool.kv, Date.now);
   assert.ok(again.isOut(liar.key.publicKey), 'a restart forgives nothing');
-  await assert.rejects(pool.workers.authorise(liar.key.publicKey, { token: 'token', name: '', at: 0 }), {
+  await assert.rejects(pool.workers.admit({ publicKey: liar.key.publicKey, name: '' }), {
     code: 'BANNED',
   });
 });

@@ -22,8 +22,10 @@ export function submissionView(over: Partial<SubmissionView> = {}): SubmissionVi
 export function workerView(over: Partial<WorkerView> = {}): WorkerView {
   return {
     address: '0x01',
+    owner: '0x01',
     name: 'local',
     connected: true,
+    standing: 'active',
     roles: ['evaluate'],
     backend: 'wasm',
     threads: 2,

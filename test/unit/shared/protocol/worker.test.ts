@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fromWorkerSchema, parseMessage, toWorkerSchema } from '#shared/protocol/worker.ts';
+import { fromWorkerSchema, parseMessage, toWorkerSchema, versionsText } from '#shared/protocol/worker.ts';
 
 const hex = (bytes: number) => 'ab'.repeat(bytes);
 const hello = {
@@ -13,6 +13,14 @@ const hello = {
   backend: 'wasm',
   threads: 2,
 };
+const capabilities = {
+  backends: [{ name: 'tensorflow', device: 'a GPU', gflops: 210.5, memoryBytes: 2 ** 34 }, { name: 'wasm' }],
+  hashesPerSecond: 5e6,
+  memoryBytes: 2 ** 35,
+  cores: 8,
+  node: '20.20.2',
+};
+const deviceNamed = (device: string) => ({ ...capabilities, backends: [{ name: 'wasm', device }] });
 const evaluated = {
   type: 'evaluated',
   lease: 'l',
@@ -31,7 +39,9 @@ test('messages of a worker are read as they are', () => {
   const messages = [
     hello,
     { ...hello, token: 't' },
-    { ...hello, owner: `0x${hex(20)}` },
+    { ...hello, owner: { publicKey: hex(33), signature: hex(64) } },
+    { ...hello, capabilities },
+    { ...hello, capabilities: { ...capabilities, backends: [] } },
     { type: 'committed', lease: 'l', commitment: hex(32) },
     evaluated,
     range,
@@ -44,6 +54,7 @@ test('messages of a worker are read as they are', () => {
     { type: 'chat-token', chat: 'c', text: '' },
     { type: 'chat-done', chat: 'c', tokens: 0, reason: 'length' },
     { type: 'chat-failed', chat: 'c', error: fault },
+    { type: 'drain' },
     { type: 'goodbye' },
   ];
   for (const message of messages) assert.deepEqual(read(message), message);
@@ -60,7 +71,11 @@ const REFUSED: [string, unknown][] = [
   ['an unknown key', { type: 'goodbye', why: 'x' }],
   ['a missing key', { ...hello, backend: undefined }],
   ['a version that is a text', { ...hello, protocol: '1' }],
-  ['an owner that is no address', { ...hello, owner: hex(20) }],
+  ['an owner that did not sign', { ...hello, owner: { publicKey: hex(33) } }],
+  ['an owner by address alone', { ...hello, owner: `0x${hex(20)}` }],
+  ['a rate of infinity', { ...hello, capabilities: { ...capabilities, hashesPerSecond: 1e300 } }],
+  ['a device that steers the terminal', { ...hello, capabilities: deviceNamed('\u001b[2J') }],
+  ['capabilities without cores', { ...hello, capabilities: { ...capabilities, cores: undefined } }],
   ['a commitment of 31 bytes', { type: 'committed', lease: 'l', commitment: hex(31) }],
   ['losses without a nonce', { ...evaluated, nonce: undefined }],
   ['a key of 32 bytes', { ...hello, publicKey: hex(32) }],
@@ -127,4 +142,9 @@ test('messages of the pool are checked as well', () => {
     assert.throws(() => parseMessage(toWorkerSchema, JSON.stringify({ ...mine, ...change })), {
       code: 'MESSAGE',
     });
+});
+
+test('of two versions, the text says who is behind and what to do', () => {
+  assert.match(versionsText({ pool: 3, worker: 2 }), /version 3 .* version 2: update the worker/);
+  assert.match(versionsText({ pool: 3, worker: 4 }), /version 3 .* version 4: check out the release/);
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, it } from 'node:test';
 import { keyPair } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { WORKER_PROTOCOL_VERSION } from '#shared/protocol/worker.ts';
 import { keptLog } from '#test/helpers/quiet-log.ts';
 import { TestGateway } from '#test/helpers/test-gateway.ts';
 import { type Session, type Work, WorkerConnection } from '#worker/client/connection.ts';
@@ -57,7 +58,7 @@ it('answers the challenge with hello and a proof, then beats', async () => {
     { ...hello, publicKey: undefined },
     {
       type: 'hello',
-      protocol: 2,
+      protocol: WORKER_PROTOCOL_VERSION,
       publicKey: undefined,
       token: 'a-token',
       ...worker,
@@ -124,7 +125,7 @@ it('UNAUTHORISED ends it for good', async () => {
 });
 
 it('PROTOCOL_VERSION ends it for good', async () => {
-  gateway.protocol = 3;
+  gateway.protocol = WORKER_PROTOCOL_VERSION + 1;
   await assert.rejects(connect().ended, (e) => e instanceof PoolError && e.code === 'PROTOCOL_VERSION');
   assert.equal(gateway.count('hello'), 0);
 });
