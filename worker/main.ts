@@ -55,7 +55,9 @@ async function main(): Promise<number> {
 /** One line on standard error; never a stack trace, which helps nobody who uses a command. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
-  if (stop.signal.aborted && !(error instanceof PoolError && error.code !== 'UNAVAILABLE')) return EXIT.fine;
+  // What was broken off has not done what it was asked for; commands that are meant to be stopped end by themselves.
+  if (stop.signal.aborted && !(error instanceof PoolError && error.code !== 'UNAVAILABLE'))
+    return EXIT.interrupted;
   const { code, message } =
     error instanceof PoolError
       ? error

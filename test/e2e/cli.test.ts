@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
-import { aiblock } from '#test/helpers/child.ts';
+import { aiblock, ChildHandle } from '#test/helpers/child.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 
 const COMMANDS = [
@@ -77,6 +80,28 @@ describe('command line', () => {
       const { code, stderr } = await aiblock([...args, '--coordinator', NOBODY]);
       assert.equal(code, 1, stderr);
       assert.match(stderr, /^error UNAVAILABLE: .*127\.0\.0\.1:9/m);
+    }
+  });
+
+  it('what Ctrl-C breaks off ends with 130', async () => {
+    for (const args of [['verify'], ['verify', 'B', '60'], ['export', await tempDir()]]) {
+      // A pool that never answers.
+      let asked = (): void => undefined;
+      const question = new Promise<void>((resolve) => {
+        asked = resolve;
+      });
+      const pool = createServer(() => asked()).listen(0, '127.0.0.1');
+      await once(pool, 'listening');
+      const { port } = pool.address() as AddressInfo;
+      const command = ChildHandle.aiblock('command', [...args, '--coordinator', `http://127.0.0.1:${port}`]);
+      try {
+        await Promise.race([question, command.ended]);
+        command.kill('SIGINT');
+        assert.equal((await command.ended).code, 130, command.describe());
+      } finally {
+        pool.closeAllConnections();
+        pool.close();
+      }
     }
   });
 
