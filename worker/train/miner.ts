@@ -12,6 +12,7 @@ import { FIRST_LOOK_MS, Pace } from '#worker/train/miner-pace.ts';
 import { packCandidate } from '#worker/train/miner-submission.ts';
 import { type MinerTrainingOptions, trainFromHead } from '#worker/train/miner-training.ts';
 import type { Training } from '#worker/train/training.ts';
+import { WeightAverage } from '#worker/train/weight-average.ts';
 
 /** While bytes are on their way, each training step is followed by time for them. */
 const BREATH_MS = 25;
@@ -50,6 +51,8 @@ export class Miner {
   #judge!: Judge;
   /** Belongs to one Meta block: another one starts all of it again. */
   #training!: Training;
+  /** What is judged and submitted. */
+  #average!: WeightAverage;
   #savedAt = 0;
   #steps = 0;
   /** Looks in a row that found the weights worse than the head's. */
@@ -106,6 +109,7 @@ export class Miner {
     const { training, corpus } = await trainFromHead(head, this.#options, this.#deps);
     this.#take(head);
     this.#training = training;
+    this.#average = new WeightAverage(training.trainer);
     this.#savedAt = this.#deps.now();
     report({
       type: 'ready',
@@ -125,6 +129,7 @@ export class Miner {
 
   async #train(): Promise<void> {
     const result = await this.#training.step();
+    await this.#average.stepped();
     this.#steps += 1;
     this.#pace.trained(result.ms);
     this.#deps.report({
@@ -182,15 +187,14 @@ export class Miner {
   /** Goes on from the new head with what was trained since `base`, if that is worth anything there. */
   async #continue(base: Base, flight: Flight | undefined, signal: AbortSignal): Promise<Continuation> {
     if (changedByOthers(this.#head, base).length === 0) return 'ours';
-    const { trainer } = this.#training;
-    const weights = await trainer.weights();
+    const weights = await this.#average.weights();
     const merge = await mergeInto({ head: this.#head, base }, weights, () => this.#appraise(weights, signal));
     if (flight && merge?.share !== 1) flight.leads = false;
     if (!merge) {
       this.#startAgain();
       return 'restarted';
     }
-    trainer.load(weights);
+    this.#average.load(weights);
     this.#worse = 0;
     if (merge.passed) this.#pace.lookSoon();
     return 'merged';
@@ -209,7 +213,7 @@ export class Miner {
 
   /** From the head's weights; what the optimiser learned about their steepness stays. */
   #startAgain(): void {
-    this.#training.trainer.load(this.#head.tensors);
+    this.#average.load(this.#head.tensors);
     this.#pace.looked();
     this.#worse = 0;
     const { flight } = this.#courier;
@@ -219,7 +223,7 @@ export class Miner {
   /** Are the weights worth a submission by now? */
   async #look(signal: AbortSignal): Promise<void> {
     this.#pace.looked();
-    const candidate = packCandidate(this.#head, await this.#training.trainer.weights());
+    const candidate = packCandidate(this.#head, await this.#average.weights());
     try {
       const verdict = await this.#judge.judge(candidate, signal);
       this.#deps.report({
