@@ -41,7 +41,14 @@ const manifestSchema = z.strictObject({
     z_milli: zUint,
     windows: zUint.min(2),
     /** Looks at fewer windows, after which the clear and the hopeless are stopped; without it there are none. */
-    early: z.strictObject({ looks: z.array(zUint.min(2)).min(1), hopeless_z_milli: zUint }).optional(),
+    early: z
+      .strictObject({
+        looks: z.array(zUint.min(2)).min(1),
+        hopeless_z_milli: zUint,
+        /** Without it nothing is clear before the half. */
+        clear_z_milli: zUint.optional(),
+      })
+      .optional(),
     /** After every `blocks` of chain B, delta becomes `keep_bp` of it, down to the floor. */
     decay: z
       .strictObject({ blocks: zUint.min(1), keep_bp: zUint.max(10_000), floor_micro_nats: zUint })

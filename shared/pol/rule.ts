@@ -8,6 +8,7 @@ export function gateRule({ gate }: Pick<Manifest, 'gate'>, height: number): Sequ
     zMilli: gate.z_milli,
     looks: [...(gate.early?.looks ?? []), gate.windows],
     hopelessZMilli: gate.early?.hopeless_z_milli ?? 0,
+    ...(gate.early?.clear_z_milli === undefined ? {} : { clearZMilli: gate.early.clear_z_milli }),
   };
 }
 

@@ -7,6 +7,8 @@ export interface SequentialRule extends GateRule {
   readonly looks: readonly number[];
   /** What the rest would have to gain, in standard errors of the full test and thousandths, to save a candidate. */
   readonly hopelessZMilli: number;
+  /** Standard errors of the windows so far, in thousandths, that are clear at any look; without it none before the half. */
+  readonly clearZMilli?: number | undefined;
 }
 
 export type Standing = 'clear' | 'hopeless' | 'open';
@@ -27,8 +29,9 @@ const WIDER = { by: 65n, of: 64n };
 
 /**
  * Where a candidate stands at a look, from the losses of the n windows so far. With A = Σd − nδ and its rise over
- * the standard error of the full test, B = A / (sd·√N): clear from B ≥ z on, in the second half; hopeless where
- * B < z − h·(N − n)/N, so that the rest would have to rise by more than h. At n = N it is one or the other.
+ * the standard error of the full test, B = A / (sd·√N): clear from B ≥ z on, in the second half, and before N where
+ * A / (sd·√n) ≥ c; hopeless where B < z − h·(N − n)/N, so that the rest would have to rise by more than h. At n = N
+ * it is one or the other.
  */
 export function standing(
   base: readonly MicroNats[],
@@ -46,7 +49,17 @@ export function standing(
   const above = (k: bigint) => reach >= signedSquare(k) * spread;
   if (2n * n >= all && above(z * all)) return 'clear';
   if (n === all) return 'hopeless';
+  if (isFarAbove({ lead, spread, windows: n }, rule.clearZMilli)) return 'clear';
   return above(z * all - h * (all - n)) ? 'open' : 'hopeless';
+}
+
+/** A / (sd·√n) ≥ c, squared with its sign. */
+function isFarAbove(
+  { lead, spread, windows }: { lead: bigint; spread: bigint; windows: bigint },
+  clearZMilli: number | undefined,
+): boolean {
+  if (clearZMilli === undefined) return false;
+  return signedSquare(lead) * (windows - 1n) * 1_000_000n >= BigInt(clearZMilli) ** 2n * spread;
 }
 
 /**

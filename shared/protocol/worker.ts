@@ -135,6 +135,7 @@ const ruleSchema = z.strictObject({
   zMilli: z.number().int().nonnegative(),
   looks: z.array(z.number().int().positive()).min(1),
   hopelessZMilli: z.number().int().nonnegative(),
+  clearZMilli: z.number().int().nonnegative().optional(),
 });
 
 export const toWorkerSchema = z.discriminatedUnion('type', [

@@ -13,7 +13,7 @@ def above(lead, variance, windows, height):
     return signed(Fraction(lead)) >= signed(height) * variance * windows
 
 
-def standing(base, candidate, delta, z_milli, looks, hopeless_milli):
+def standing(base, candidate, delta, z_milli, looks, hopeless_milli, clear_milli):
     n, full = len(base), looks[-1]
     d = [b - c for b, c in zip(base, candidate)]
     mean = Fraction(sum(d), n)
@@ -22,6 +22,8 @@ def standing(base, candidate, delta, z_milli, looks, hopeless_milli):
     z = Fraction(z_milli, 1000) * (Fraction(65, 64) if len(looks) > 1 else 1)
     line = z - Fraction(hopeless_milli, 1000) * Fraction(full - n, full)
     if n >= Fraction(full, 2) and above(lead, variance, full, z):
+        return "clear"
+    if n < full and clear_milli is not None and above(lead, variance, n, Fraction(clear_milli, 1000)):
         return "clear"
     return "hopeless" if n == full or not above(lead, variance, full, line) else "open"
 
@@ -36,9 +38,10 @@ def make_standings(rnd):
             base = [rnd.randrange(4_000_000, 6_000_000) for _ in range(n)]
             candidate = [b - gain - round(rnd.gauss(0, sd)) for b in base]
             z, h = rnd.choice([0, 2_000, 3_000]), rnd.choice([3_000, 4_000])
-            rule = {"delta": delta, "z": z, "looks": looks, "hopeless": h}
+            clear = rnd.choice([None, None, 2_000, 4_500])
+            rule = {"delta": delta, "z": z, "looks": looks, "hopeless": h, "clear": clear}
             cases.append({"base": base, "candidate": candidate, **rule,
-                          "standing": standing(base, candidate, delta, z, looks, h)})
+                          "standing": standing(base, candidate, delta, z, looks, h, clear)})
     return cases
 
 

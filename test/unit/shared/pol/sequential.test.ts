@@ -22,14 +22,22 @@ const vectors = readVectors<{
     z: number;
     looks: number[];
     hopeless: number;
+    clear: number | null;
     standing: Standing;
   }[];
   deltas: { gate: Manifest['gate']; values: { height: number; delta: number }[] }[];
 }>('pol');
 
 test('standings are those of exact fractions', () => {
-  for (const { base, candidate, delta, z, looks, hopeless, standing: expected } of vectors.standings) {
-    const rule = { deltaMicroNats: delta, zMilli: z, looks, hopelessZMilli: hopeless };
+  for (const { base, candidate, standing: expected, ...of } of vectors.standings) {
+    const { delta, z, looks, hopeless, clear } = of;
+    const rule = {
+      deltaMicroNats: delta,
+      zMilli: z,
+      looks,
+      hopelessZMilli: hopeless,
+      ...(clear === null ? {} : { clearZMilli: clear }),
+    };
     assert.equal(standing(base, candidate, rule), expected, JSON.stringify(rule));
   }
 });
