@@ -210,9 +210,7 @@ async function modelView(chain: Chain): Promise<ModelView> {
     salt_hash: toHex(sealed.saltHash),
     parameters: parametersOf(chain),
     validation_loss_nats:
-      chain.newestLoss !== null && chain.measuredHeight === sealed.position.index
-        ? chain.newestLoss / 1e6
-        : null,
+      chain.newestLoss?.height === sealed.position.index ? chain.newestLoss.microNats / 1e6 : null,
     tensors: sortByName([...sealed.tensors.values()]).map(({ name, dtype, shape, payloadHash, height }) => ({
       name,
       dtype,
@@ -223,17 +221,18 @@ async function modelView(chain: Chain): Promise<ModelView> {
   };
 }
 
-/** The measured losses with the submissions that made them. */
+/** The losses with the submissions that made them. */
 export async function lossPoints(chain: Chain): Promise<LossPoint[]> {
   const losses = await chain.losses();
   return Promise.all(
-    losses.map(async ({ height, microNats, at }) => {
+    losses.map(async ({ height, microNats, at, isMeasured }) => {
       const block = await chain.block('B', height);
       const submission = block && decodeParameterBody(block.body).submission;
       return {
         height,
         at,
         loss_nats: microNats / 1e6,
+        measured: isMeasured,
         submission: submission && !isZero(submission) ? toHex(submission) : null,
       };
     }),

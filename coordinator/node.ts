@@ -171,6 +171,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       onEvaluated: (ms) => metrics.evaluated(ms),
       onResult: (outcome) => metrics.evaluationResult(outcome),
       onCost: (cost) => metrics.evaluationCost(cost),
+      onTokens: (purpose, tokens) => metrics.evaluationTokens(purpose, tokens),
       onCanaryEnd: (id) => void dropIfRejected(id).catch((error: unknown) => log.warn('spool', {}, error)),
       onFault: (message, error) => log.warn(message, {}, error),
     },

@@ -1,5 +1,6 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
+import type { HeadLoss } from '#coordinator/evaluation/head-losses.ts';
 import type { Log } from '#coordinator/log.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { CommitReport } from '#coordinator/pipeline.ts';
@@ -80,21 +81,13 @@ export class Notices {
     feed.publish({ type: 'meta', at: now(), index, hash: toHex(hash) });
   }
 
-  headLoss({
-    height,
-    microNats,
-    submission,
-  }: {
-    height: number;
-    microNats: number;
-    submission: Uint8Array | null;
-  }): void {
+  headLoss({ height, microNats, submission, isMeasured }: HeadLoss): void {
     const { chain, feed, now, log } = this.#parts;
     const at = now();
     chain
-      .recordLoss(height, { microNats, at })
+      .recordLoss({ height, microNats, at, isMeasured })
       .catch((error: unknown) => log.warn('a loss could not be stored', {}, error));
-    log.info('validation loss', { height, lossNats: microNats / 1e6 });
+    log.info('validation loss', { height, lossNats: microNats / 1e6, measured: isMeasured });
     feed.publish({
       type: 'loss',
       at,
@@ -102,6 +95,7 @@ export class Notices {
         height,
         at,
         loss_nats: microNats / 1e6,
+        measured: isMeasured,
         submission: submission && !isZero(submission) ? toHex(submission) : null,
       },
     });

@@ -73,7 +73,7 @@ export class Pipeline {
     await this.#stages.intake.start();
     for (const record of this.#state.submissions.pending()) await this.#resume(record);
     this.#stages.evaluation.start();
-    if (!this.#isMeasured) await this.#stages.evaluation.measureHead();
+    await this.#stages.evaluation.headMoved();
     this.mineNext();
   }
 
@@ -106,7 +106,7 @@ export class Pipeline {
         this.#closing.signal.throwIfAborted();
         const result = await change();
         for (const record of this.#state.submissions.pending()) await this.#refuseOlder(record);
-        if (!this.#isMeasured) await this.#stages.evaluation.measureHead();
+        await this.#stages.evaluation.headMoved();
         return result;
       } finally {
         this.#changing = false;
@@ -114,10 +114,6 @@ export class Pipeline {
         this.mineNext();
       }
     });
-  }
-
-  get #isMeasured(): boolean {
-    return this.#state.chain.measuredHeight === this.#state.chain.height('B');
   }
 
   /** To the queue, unless another Meta block rules since its header was read. */
@@ -198,7 +194,7 @@ export class Pipeline {
         !equalBytes(chain.sealed.position.hash, waiting.verdict?.head ?? record.id)
       )
         await this.#judgeAgain(waiting);
-    await this.#stages.evaluation.measureHead();
+    await this.#stages.evaluation.headMoved();
   }
 
   #isCurrent(record: SubmissionRecord): boolean {

@@ -13,12 +13,21 @@ import { must } from '#shared/errors/pool-error.ts';
 const byteOf = (chain: ChainId) => Uint8Array.of(chain.charCodeAt(0));
 const utf8 = new TextDecoder();
 
+/** The loss of the model sealed at a height: measured on the whole validation set, or estimated. */
+export interface StoredLoss {
+  readonly height: number;
+  readonly microNats: number;
+  readonly isMeasured: boolean;
+  /** Unix milliseconds. */
+  readonly at: number;
+}
+
 /** The dual chain as the coordinator holds it: heads and parameter index in memory, everything else by look-up. */
 export class Chain {
   readonly #kv: KV;
   readonly #payloads: PayloadStore;
   readonly networkId: Uint8Array;
-  #newestLoss: { height: number; microNats: number } | null = null;
+  #newestLoss: StoredLoss | null = null;
   #meta: MetaBlock;
   #sealed: SealedModel;
   #submissionsSealed = 0;
@@ -122,30 +131,28 @@ export class Chain {
     if (remeasure) this.#newestLoss = null;
   }
 
-  /** Measured loss of the newest head that was measured, micro-nats. */
-  get newestLoss(): number | null {
-    return this.#newestLoss?.microNats ?? null;
+  /** The loss that was recorded last. */
+  get newestLoss(): StoredLoss | null {
+    return this.#newestLoss;
   }
 
-  /** B height of the newest head whose loss was measured. */
-  get measuredHeight(): number | null {
-    return this.#newestLoss?.height ?? null;
-  }
-
-  async recordLoss(height: number, loss: { microNats: number; at: number }): Promise<void> {
-    this.#newestLoss = { height, microNats: loss.microNats };
-    const value = concatBytes(u64be(loss.microNats), u64be(loss.at));
+  async recordLoss(loss: StoredLoss): Promise<void> {
+    this.#newestLoss = loss;
+    const { height, microNats, at, isMeasured } = loss;
+    const value = concatBytes(u64be(microNats), u64be(at), Uint8Array.of(isMeasured ? 1 : 0));
     await this.#kv.batch([put(bucketKey(BUCKET.validationLoss, height), value)], { durable: false });
   }
 
-  /** Measured validation losses in order of height. */
-  async losses(): Promise<{ height: number; microNats: number; at: number }[]> {
+  /** Validation losses in order of height. */
+  async losses(): Promise<StoredLoss[]> {
     const out = [];
     for await (const [key, value] of this.#kv.entries(bucketRange(BUCKET.validationLoss)))
       out.push({
         height: Number(readU64be(key, 1)),
         microNats: Number(readU64be(value)),
         at: Number(readU64be(value, 8)),
+        // Those of earlier versions do not say so: they measured every head.
+        isMeasured: value[16] !== 0,
       });
     return out;
   }

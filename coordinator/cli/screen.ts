@@ -67,7 +67,7 @@ export class Screen {
         return this.#line(
           'loss',
           'bold',
-          `${nats(event.point.loss_nats)} nats on the whole public validation set (genesis ${nats(this.#genesisLoss)})`,
+          `${nats(event.point.loss_nats)} nats, ${event.point.measured ? 'measured on the whole public validation set' : 'estimated by certified gains'} (genesis ${nats(this.#genesisLoss)})`,
         );
       case 'worker': {
         const { worker } = event;

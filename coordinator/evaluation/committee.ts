@@ -25,6 +25,8 @@ export class Committee {
   readonly job: DescribedJob;
   readonly seats = new Map<string, Seat>();
   readonly heard: Heard[] = [];
+  /** What was heard in rounds that settled nothing. */
+  readonly discarded: Heard[] = [];
   /** Workers that took a seat and did not finish. */
   readonly failed = new Map<string, WorkerSession>();
   /** The queue's job; a committee that only tests a worker has none. */
@@ -60,6 +62,12 @@ export class Committee {
     if (owner === this.#miner || address === this.#miner) return false;
     const taken = [...this.seats.values()].map(({ session }) => session.owner);
     return ![...taken, ...this.heard.map((result) => result.owner)].includes(owner);
+  }
+
+  /** Nobody can tell who is right: what was heard counts no more, but it did cost. */
+  discard(): void {
+    this.discarded.push(...this.heard.splice(0));
+    this.wanted = this.job.quorum.needed;
   }
 
   /** Every seat is taken and every worker has committed: nobody can take from another what he did not find. */

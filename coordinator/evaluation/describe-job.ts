@@ -2,6 +2,7 @@ import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Salts } from '#coordinator/chain/salts.ts';
 import type { EvaluationJob } from '#coordinator/dispatch/job-queue.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
+import type { HeadLosses } from '#coordinator/evaluation/head-losses.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
 import { type Certificate, decodeParameterBody } from '#shared/block/body.ts';
 import { equalBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
@@ -35,27 +36,27 @@ export interface DescribedJob {
 
 export interface JobParts {
   readonly chain: Chain;
+  readonly heads: Pick<HeadLosses, 'due'>;
   readonly salts: Salts;
   readonly submissions: Submissions;
 }
 
 /** What a job is about on the head of this moment; null where it has become void. */
 export async function describeJob(parts: JobParts, data: EvaluationJob): Promise<DescribedJob | null> {
-  return data.kind === 'head' ? describeHead(parts.chain, data.id) : describeSubmission(parts, data.id);
+  return data.kind === 'head' ? describeHead(parts, data.id) : describeSubmission(parts, data.id);
 }
 
-/** All windows, without a gate: one look at the end of them. Its losses certify nothing, so one worker is enough. */
-async function describeHead(chain: Chain, root: string): Promise<DescribedJob | null> {
+/** Without a gate: one look at the end of the windows. Its losses certify nothing, so one worker is enough. */
+async function describeHead({ chain, heads }: JobParts, root: string): Promise<DescribedJob | null> {
   const { sealed, meta } = chain;
-  if (root !== toHex(sealed.root)) return null;
-  const count = meta.manifest.validation.windows;
-  const windows = Array.from({ length: count }, (_, i) => i);
+  const windows = heads.due();
+  if (root !== toHex(sealed.root) || windows.length === 0) return null;
   const block = await chain.block('B', sealed.position.index);
   const body = block && decodeParameterBody(block.body);
   const submission = body?.submission ?? new Uint8Array(32);
   const salt = new Uint8Array(32);
   const target = { ...baseOf(sealed), submission, candidateRoot: sealed.root, windows, salt };
-  const rule = { deltaMicroNats: 0, zMilli: 0, looks: [count], hopelessZMilli: 0 };
+  const rule = { deltaMicroNats: 0, zMilli: 0, looks: [windows.length], hopelessZMilli: 0 };
   // Under another Meta block its windows may be of another text.
   const isOurs = block !== undefined && equalBytes(block.header.pointsTo, meta.hash);
   const certified = certifiedLosses(isOurs ? body?.seal?.certificate : null);

@@ -5,6 +5,7 @@ import type { WorkerListener, Workers } from '#coordinator/dispatch/workers.ts';
 import { checkResult, type EvaluatedMessage } from '#coordinator/evaluation/check-result.ts';
 import type { Committee } from '#coordinator/evaluation/committee.ts';
 import type { JobParts } from '#coordinator/evaluation/describe-job.ts';
+import { HeadLosses } from '#coordinator/evaluation/head-losses.ts';
 import { Seating } from '#coordinator/evaluation/seating.ts';
 import { Seats, type Taken } from '#coordinator/evaluation/seats.ts';
 import { type EvaluationEvents, Settlement } from '#coordinator/evaluation/settlement.ts';
@@ -34,7 +35,7 @@ export const EVALUATION_DEFAULTS: EvaluationOptions = {
 /** How often the store's queued submissions are compared with the queue. */
 const SWEEP_MS = 5_000;
 
-export interface EvaluationParts extends JobParts {
+export interface EvaluationParts extends Omit<JobParts, 'heads'> {
   readonly queue: JobQueue;
   readonly workers: Workers;
   readonly reputations: Reputations;
@@ -54,6 +55,7 @@ export class EvaluationStage implements WorkerListener {
   readonly #seats: Seats;
   readonly #seating: Seating;
   readonly #settlement: Settlement;
+  readonly #heads: HeadLosses;
   readonly #running = new Set<Promise<void>>();
   #pumping: Promise<void> | undefined;
   #again = false;
@@ -66,8 +68,10 @@ export class EvaluationStage implements WorkerListener {
     this.#parts = parts;
     this.#events = events;
     this.#seats = new Seats({ leaseMs: options.leaseMs, now: parts.now });
-    this.#seating = new Seating(this.#committees, { ...parts, seats: this.#seats });
-    this.#settlement = new Settlement(options, { ...parts, seats: this.#seats }, events);
+    this.#heads = new HeadLosses(parts.chain, (loss) => events.onHeadLoss(loss));
+    const all = { ...parts, seats: this.#seats, heads: this.#heads };
+    this.#seating = new Seating(this.#committees, all);
+    this.#settlement = new Settlement(options, all, events);
   }
 
   start(): void {
@@ -93,9 +97,11 @@ export class EvaluationStage implements WorkerListener {
     await this.#add({ kind: 'submission', id: toHex(record.id) });
   }
 
-  /** Has the head's loss over the whole public validation set measured. */
-  async measureHead(): Promise<void> {
-    await this.#add({ kind: 'head', id: toHex(this.#parts.chain.sealed.root) });
+  /** The head is another: estimates its loss, and has it measured when it is time for that. */
+  async headMoved(): Promise<void> {
+    await this.#heads.follow();
+    if (this.#heads.due().length > 0)
+      await this.#add({ kind: 'head', id: toHex(this.#parts.chain.sealed.root) });
   }
 
   async #add(job: Parameters<JobQueue['add']>[0]): Promise<void> {
@@ -246,11 +252,7 @@ export class EvaluationStage implements WorkerListener {
       if (state === 'queued' || (state === 'evaluating' && !held.has(toHex(id))))
         await queue.add({ kind: 'submission', id: toHex(id) });
     const root = toHex(chain.sealed.root);
-    if (
-      chain.measuredHeight !== chain.height('B') &&
-      !this.#settlement.isUnmeasurable(root) &&
-      !held.has(root)
-    )
+    if (this.#heads.due().length > 0 && !this.#settlement.isUnmeasurable(root) && !held.has(root))
       await queue.add({ kind: 'head', id: root });
   }
 

@@ -20,12 +20,11 @@ export interface Agreed {
 export async function judge(
   submissions: Submissions,
   committee: Committee,
-  agreed: Agreed,
+  { cost, ...agreed }: Agreed & { readonly cost: EvaluationCost },
 ): Promise<SubmissionRecord> {
   const { target, rule } = committee.job;
   const record = committee.job.record as SubmissionRecord;
   const from = 'evaluating';
-  const cost = addCosts(record.cost, costOf(committee));
   const verdict = together(agreed.agreeing);
   const crashes = 0;
   if (verdict.stop === 'not-finite') {
@@ -98,21 +97,22 @@ function refusal(verdict: SequentialVerdict, rule: SequentialRule): PoolError {
   );
 }
 
-/** Tokens through the model for one decision, and those that the looks and a trusted worker saved. */
-function costOf({ job, heard, trusted }: Committee): EvaluationCost {
+/** Tokens through the model for what a committee heard, and those that the looks and a trusted worker saved. */
+export function costOf({ job, heard, discarded, trusted }: Committee): EvaluationCost {
   const tokensOf = (windows: number) => 2 * windows * job.context;
   const all = tokensOf(lastLook(job.rule));
-  const sum = (of: (result: Heard) => number) => heard.reduce((total, result) => total + of(result), 0);
+  const results = [...discarded, ...heard];
+  const sum = (of: (result: Heard) => number) => results.reduce((total, result) => total + of(result), 0);
   const used = (result: Heard) => tokensOf(result.windows.length);
   return {
-    evaluations: heard.length,
+    evaluations: results.length,
     tokens: sum(({ tokens }) => tokens),
     savedByLooks: sum((result) => all - used(result)),
     savedByTrust: trusted === undefined ? 0 : (job.quorum.needed - 1) * sum(used),
   };
 }
 
-function addCosts(a: EvaluationCost | undefined, b: EvaluationCost): EvaluationCost {
+export function addCosts(a: EvaluationCost | undefined, b: EvaluationCost): EvaluationCost {
   if (!a) return b;
   return {
     evaluations: a.evaluations + b.evaluations,

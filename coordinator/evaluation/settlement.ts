@@ -3,9 +3,10 @@ import type { Workers } from '#coordinator/dispatch/workers.ts';
 import type { Heard } from '#coordinator/evaluation/check-result.ts';
 import type { Committee } from '#coordinator/evaluation/committee.ts';
 import type { JobParts } from '#coordinator/evaluation/describe-job.ts';
-import { type Agreed, judge } from '#coordinator/evaluation/judge.ts';
+import type { HeadLoss, HeadLosses } from '#coordinator/evaluation/head-losses.ts';
+import { type Agreed, addCosts, costOf, judge } from '#coordinator/evaluation/judge.ts';
 import type { Seats } from '#coordinator/evaluation/seats.ts';
-import type { EvaluationCost, SubmissionRecord } from '#coordinator/store/submissions.ts';
+import type { EvaluationCost, StateChange, SubmissionRecord } from '#coordinator/store/submissions.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { PUBLIC_KEY_BYTES } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
@@ -19,11 +20,14 @@ export type ResultOutcome = 'agreed' | 'outvoted' | 'late' | 'canary-right' | 'c
 export interface EvaluationEvents {
   /** The gate passed on the current head. */
   onPassed(record: SubmissionRecord): void;
-  onHeadLoss(loss: { height: number; microNats: number; submission: Uint8Array | null }): void;
+  onHeadLoss(loss: HeadLoss): void;
   onProgress(record: SubmissionRecord, progress: { done: number; total: number }): void;
   onEvaluated(ms: number): void;
   onResult(outcome: ResultOutcome): void;
+  /** What it took to judge a submission, or a part of it. */
   onCost(cost: EvaluationCost): void;
+  /** Tokens through the model that judged no submission. */
+  onTokens(purpose: 'head' | 'canary', tokens: number): void;
   /** The weights of this submission test nobody any more. */
   onCanaryEnd(submission: Uint8Array): void;
   onFault(message: string, error: unknown): void;
@@ -33,6 +37,7 @@ export interface SettlementParts extends JobParts {
   readonly workers: Workers;
   readonly reputations: Reputations;
   readonly seats: Seats;
+  readonly heads: HeadLosses;
   readonly now: () => number;
 }
 
@@ -71,8 +76,7 @@ export class Settlement {
     }
     // Nobody can tell who is right: another committee, a few times.
     committee.patientUntilMs = Number.POSITIVE_INFINITY;
-    committee.heard.length = 0;
-    committee.wanted = committee.job.quorum.needed;
+    committee.discard();
     committee.crashes += 1;
     return this.#nothingHeard(committee, new PoolError('ATTESTATION', 'the workers do not agree'));
   }
@@ -106,7 +110,10 @@ export class Settlement {
   async putBack(committee: Committee): Promise<void> {
     const { job, crashes, known } = committee;
     this.#parts.seats.cancel(committee);
-    if (job.record && !known) await this.#backToQueue(job.record, job.record.crashes + crashes);
+    if (job.record && !known) {
+      const cost = this.#account(committee);
+      await this.#backToQueue(job.record, { crashes: job.record.crashes + crashes, cost });
+    }
     await committee.held?.giveBack();
   }
 
@@ -132,7 +139,7 @@ export class Settlement {
     const { job, crashes } = committee;
     if (!job.record) return failure ? this.#headFailed(committee) : true;
     if (failure && this.isHopeless(committee)) return this.#crashed(committee, failure);
-    await this.#backToQueue(job.record, job.record.crashes + crashes);
+    await this.#backToQueue(job.record, { crashes: job.record.crashes + crashes });
     return true;
   }
 
@@ -166,9 +173,8 @@ export class Settlement {
       committee.known = agreed.agreeing[0] as Heard;
       this.#wait(committee);
     }
-    const before = committee.job.record.cost;
-    const record = await judge(this.#parts.submissions, committee, agreed);
-    this.#events.onCost(difference(record.cost as EvaluationCost, before));
+    const cost = this.#account(committee);
+    const record = await judge(this.#parts.submissions, committee, { ...agreed, cost });
     if (record.state === 'evaluated') this.#events.onPassed(record);
     await committee.held?.complete();
     committee.held = undefined;
@@ -215,6 +221,7 @@ export class Settlement {
     const isNew = committee.heard.length === committee.wanted;
     const isRight = agree(result, known, committee.job.quorum.toleranceMicroNats);
     if (isNew) {
+      this.#events.onTokens('canary', result.tokens);
       this.#events.onResult(isRight ? 'canary-right' : 'canary-wrong');
       await (isRight ? reputations.agreed(result.worker) : reputations.disagreed(result.worker));
     }
@@ -225,6 +232,7 @@ export class Settlement {
   /** What its certificate says of a head is known: a measurement that differs is wrong. */
   async #headMeasured(committee: Committee, heard: Heard): Promise<boolean> {
     const { target, certified, quorum } = committee.job;
+    this.#events.onTokens('head', heard.tokens);
     const isWrong = heard.windows.some((window, i) => {
       const known = certified.get(window);
       const loss = heard.candidate[i] ?? null;
@@ -236,24 +244,24 @@ export class Settlement {
       return this.#headFailed(committee);
     }
     const { height, submission } = target;
-    this.#events.onHeadLoss({ height, microNats: heard.verdict.meanCandidateMicroNats, submission });
+    const { windows, verdict } = heard;
+    const loss = { height, microNats: verdict.meanCandidateMicroNats, submission };
+    await this.#parts.heads.measured({ ...loss, windows: windows.length });
     await committee.held?.complete();
     return false;
   }
 
-  async #backToQueue({ id }: SubmissionRecord, crashes: number): Promise<void> {
+  async #backToQueue({ id }: SubmissionRecord, change: Pick<StateChange, 'crashes' | 'cost'>): Promise<void> {
     const { submissions } = this.#parts;
     if ((await submissions.get(id))?.state === 'evaluating')
-      await submissions.move(id, 'queued', { from: 'evaluating', crashes });
+      await submissions.move(id, 'queued', { from: 'evaluating', ...change });
   }
-}
 
-function difference(after: EvaluationCost, before: EvaluationCost | undefined): EvaluationCost {
-  if (!before) return after;
-  return {
-    evaluations: after.evaluations - before.evaluations,
-    tokens: after.tokens - before.tokens,
-    savedByLooks: after.savedByLooks - before.savedByLooks,
-    savedByTrust: after.savedByTrust - before.savedByTrust,
-  };
+  /** All that the submission has cost so far, with what this committee heard, which is told once. */
+  #account(committee: Committee): EvaluationCost {
+    const cost = costOf(committee);
+    this.#events.onCost(cost);
+    this.#parts.heads.judged(cost.tokens);
+    return addCosts(committee.job.record?.cost, cost);
+  }
 }

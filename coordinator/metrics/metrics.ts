@@ -9,6 +9,9 @@ const QUEUE_DEADLINE_MS = 1_000;
 const PREFIX = 'aiblock_';
 const EVALUATION_OUTCOMES = ['agreed', 'outvoted', 'late', 'canary-right', 'canary-wrong'] as const;
 export type EvaluationOutcome = (typeof EVALUATION_OUTCOMES)[number];
+/** What workers put tokens through the model for: to judge a submission, to measure a head, to test a worker. */
+const EVALUATION_PURPOSES = ['judge', 'head', 'canary'] as const;
+export type EvaluationPurpose = (typeof EVALUATION_PURPOSES)[number];
 const CHAT_OUTCOMES = ['stop', 'length', 'cancelled', 'error'] as const;
 
 export interface QueueCounts {
@@ -82,6 +85,8 @@ export interface Metrics {
   evaluationResult(outcome: EvaluationOutcome): void;
   /** Tokens that a decision took, and those that it did not. */
   evaluationCost(cost: EvaluationTokens): void;
+  /** Tokens through the model that judged no submission. */
+  evaluationTokens(purpose: EvaluationPurpose, tokens: number): void;
   committed(times: CommitTimes): void;
   /** A journal entry of this kind moved `amount` base units. */
   paid(kind: EntryKind, amount: bigint): void;
@@ -109,10 +114,11 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
     evaluated: (ms) => histograms.evaluation.observe(ms / 1000),
     evaluationResult: (outcome) => counters.evaluationResults.inc({ outcome }),
     evaluationCost({ tokens, savedByLooks, savedByTrust }) {
-      counters.evaluationTokens.inc(tokens);
+      counters.evaluationTokens.inc({ purpose: 'judge' }, tokens);
       counters.evaluationTokensSaved.inc({ by: 'looks' }, savedByLooks);
       counters.evaluationTokensSaved.inc({ by: 'trust' }, savedByTrust);
     },
+    evaluationTokens: (purpose, tokens) => counters.evaluationTokens.inc({ purpose }, tokens),
     committed({ blocks, commitMs, overheadMs }) {
       histograms.commit.observe(commitMs / 1000);
       for (let i = 0; i < blocks; i++) histograms.commitOverhead.observe(overheadMs / blocks / 1000);
@@ -139,6 +145,7 @@ interface StartAtZero {
   readonly submissions: Counter<'state'>;
   readonly rejections: Counter<'code'>;
   readonly evaluationResults: Counter<'outcome'>;
+  readonly evaluationTokens: Counter<'purpose'>;
   readonly evaluationTokensSaved: Counter<'by'>;
   readonly paidUnits: Counter<'kind'>;
   readonly chatRequests: Counter<'outcome'>;
@@ -154,7 +161,11 @@ function createCounters(registry: Registry) {
     evaluationResults: counter('evaluation_results_total', 'Results of workers, by what became of them', [
       'outcome',
     ]),
-    evaluationTokens: counter('evaluation_tokens_total', 'Tokens through the model to judge submissions'),
+    evaluationTokens: counter(
+      'evaluation_tokens_total',
+      'Tokens that workers put through the model, by purpose',
+      ['purpose'],
+    ),
     evaluationTokensSaved: counter(
       'evaluation_tokens_saved_total',
       'Tokens that early looks, and trusted workers alone, made unnecessary',
@@ -175,6 +186,7 @@ function startAtZero(counters: StartAtZero): void {
   for (const code of Object.keys(ERRORS)) counters.rejections.inc({ code }, 0);
   for (const kind of ENTRY_KINDS) counters.paidUnits.inc({ kind }, 0);
   for (const outcome of EVALUATION_OUTCOMES) counters.evaluationResults.inc({ outcome }, 0);
+  for (const purpose of EVALUATION_PURPOSES) counters.evaluationTokens.inc({ purpose }, 0);
   for (const by of ['looks', 'trust']) counters.evaluationTokensSaved.inc({ by }, 0);
   for (const outcome of CHAT_OUTCOMES) counters.chatRequests.inc({ outcome }, 0);
 }
@@ -221,7 +233,10 @@ function createGauges(registry: Registry) {
     buildInfo: gauge('build_info', 'Always 1; the label carries the version', ['version']),
     chainHeight: gauge('chain_height', 'Height of the newest block of a chain', ['chain']),
     headTimestamp: gauge('head_timestamp_seconds', 'Unix time of the newest sealed block'),
-    loss: gauge('validation_loss_nats', 'Mean loss of the head over the public validation set'),
+    loss: gauge(
+      'validation_loss_nats',
+      'Mean loss of the head over the public validation set, measured or estimated',
+    ),
     inProgress: gauge('submissions_in_progress', 'Submissions now in a state that is not final', ['state']),
     queueJobs: gauge('queue_jobs', 'Jobs of a queue, by state', ['queue', 'state']),
     oldestJobAge: gauge('queue_oldest_job_age_seconds', 'Age of the job that has waited longest', ['queue']),

@@ -19,7 +19,7 @@ export function metricSources(
   return {
     chainHeights: () => ({ A: chain.height('A'), B: chain.height('B') }),
     headTimestampMs: () => chain.sealed.position.timestampMs,
-    validationLossNats: () => (chain.newestLoss === null ? null : chain.newestLoss / 1e6),
+    validationLossNats: () => (chain.newestLoss === null ? null : chain.newestLoss.microNats / 1e6),
     submissionsInProgress: () => submissions.counts(),
     workers: () =>
       (live?.workers.sessions() ?? []).map((session) => ({

@@ -245,7 +245,7 @@ export const modelSchema = z.strictObject({
   /** Hash of the salt that will fix the windows of submissions judged on this head. */
   salt_hash: hex32,
   parameters: z.number(),
-  /** Mean loss over the whole public validation set at this head; null until measured. */
+  /** Mean loss over the public validation set at this head, the newest of `GET /overview`'s losses; null until known. */
   validation_loss_nats: z.number().nullable(),
   tensors: z.array(
     z.strictObject({
@@ -286,6 +286,8 @@ export const lossPointSchema = z.strictObject({
   height: z.number(),
   at: z.number(),
   loss_nats: z.number(),
+  /** On the whole public validation set; else estimated: measured before, less the gains certified since. */
+  measured: z.boolean(),
   submission: hex32.nullable(),
 });
 export type LossPoint = z.infer<typeof lossPointSchema>;

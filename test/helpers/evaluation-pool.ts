@@ -79,11 +79,12 @@ export class EvaluationPool {
       },
       {
         onPassed: ({ id }) => this.accepted.push(toHex(id)),
-        onHeadLoss: ({ height, microNats }) => void chain.recordLoss(height, { microNats, at: 0 }),
+        onHeadLoss: (loss) => void chain.recordLoss({ ...loss, at: 0 }),
         onProgress: () => undefined,
         onEvaluated: () => undefined,
         onResult: (outcome) => this.outcomes.push(outcome),
         onCost: () => undefined,
+        onTokens: () => undefined,
         onCanaryEnd: () => undefined,
         onFault: (message, error) => this.faults.push(`${message}: ${(error as Error).message}`),
       },
@@ -112,7 +113,7 @@ export class EvaluationPool {
     await writeGenesis({ kv, payloads }, { genesis, content });
     const chain = await Chain.open(kv, payloads);
     // So that submissions are all that is evaluated.
-    await chain.recordLoss(chain.height('B'), { microNats: 5_000_000, at: 0 });
+    await chain.recordLoss({ height: chain.height('B'), microNats: 5_000_000, isMeasured: true, at: 0 });
     const reputations = await Reputations.open(kv, Date.now);
     const enrolment = {
       admit: async () => ({ owner: '', standing: 'active' as const }),

@@ -13,9 +13,9 @@ const MAX_DOTS = 120;
 /** Room above and below the curve, as a share of its range. */
 const Y_PADDING = 0.08;
 
-/** The curve of loss over height. `onHover` gets the index of the nearest point, or null when the pointer left. */
+/** The curve of loss over height: full dots where it was measured, open ones where it is estimated. `onHover` gets the index of the nearest point, or null when the pointer left. */
 export function drawLossChart(element: HTMLElement, onHover: (index: number | null) => void): DrawnChart {
-  const plot = new uPlot(options(element, onHover), [[], []], element);
+  const plot = new uPlot(options(element, onHover), [[], [], []], element);
   const resized = new ResizeObserver(() => plot.setSize(sizeOf(element)));
   resized.observe(element);
   const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -23,7 +23,11 @@ export function drawLossChart(element: HTMLElement, onHover: (index: number | nu
   dark.addEventListener('change', repaint);
   return {
     setPoints(points) {
-      plot.setData([points.map(({ height }) => height), points.map((point) => point.loss_nats)]);
+      plot.setData([
+        points.map(({ height }) => height),
+        points.map((point) => point.loss_nats),
+        points.map((point) => (point.measured ? point.loss_nats : null)),
+      ]);
     },
     destroy() {
       resized.disconnect();
@@ -36,6 +40,12 @@ export function drawLossChart(element: HTMLElement, onHover: (index: number | nu
 function options(element: HTMLElement, onHover: (index: number | null) => void): uPlot.Options {
   const colour = (name: string) => getComputedStyle(element).getPropertyValue(name).trim();
   const font = `12px ${colour('--font-text')}`;
+  const dots = (fill: string): uPlot.Series.Points => ({
+    show: (self) => self.data[0].length <= MAX_DOTS,
+    size: 6,
+    fill: () => colour(fill),
+    stroke: () => colour('--accent'),
+  });
   const axis = { font, stroke: () => colour('--quiet'), ticks: { show: false } };
   return {
     ...sizeOf(element),
@@ -57,13 +67,9 @@ function options(element: HTMLElement, onHover: (index: number | null) => void):
         width: LINE_WIDTH_PX,
         stroke: () => colour('--accent'),
         fill: (self) => areaFill(self, colour('--accent')),
-        points: {
-          show: (self) => self.data[0].length <= MAX_DOTS,
-          size: 6,
-          fill: () => colour('--accent'),
-          stroke: () => colour('--accent'),
-        },
+        points: dots('--surface'),
       },
+      { paths: () => null, points: dots('--accent') },
     ],
     hooks: {
       setCursor: [(self) => onHover(self.cursor.idx ?? null)],

@@ -18,6 +18,7 @@ const point = (height: number, loss_nats: number) => ({
   height,
   at: 2_000,
   loss_nats,
+  measured: true,
   submission: hash('a'),
 });
 

@@ -54,7 +54,7 @@ export function overviewView(over: Partial<Overview> = {}): Overview {
     hashes_per_second: 1_000_000,
     minted: '0',
     workers: [workerView()],
-    losses: [{ height: 2, at: 1_000, loss_nats: 6.9, submission: null }],
+    losses: [{ height: 2, at: 1_000, loss_nats: 6.9, measured: true, submission: null }],
     ...over,
   };
 }
