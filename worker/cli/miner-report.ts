@@ -57,6 +57,9 @@ class TextReport implements MinerReporter {
   #sent = 0;
   #accepted = 0;
   #balance = '0';
+  /** Tokens that workers put through the model for our submissions. */
+  #evaluationTokens = 0;
+  #trainedTokens = 0;
 
   constructor(environment: Output) {
     this.#environment = environment;
@@ -64,9 +67,12 @@ class TextReport implements MinerReporter {
 
   readonly report = (event: MinerEvent): void => {
     if (event.type === 'step') {
+      this.#trainedTokens += event.tokens;
       this.#step(event);
       return;
     }
+    if (event.type === 'accepted' || event.type === 'rejected')
+      this.#evaluationTokens += event.evaluationTokens;
     if (event.type === 'sent') this.#sent += 1;
     if (event.type === 'accepted') this.#accepted += 1;
     if (event.type === 'balance') this.#balance = formatAmount(BigInt(event.units));
@@ -93,12 +99,15 @@ class TextReport implements MinerReporter {
       `${Math.round(event.tokensPerSecond)} tokens/s`,
       `sent ${this.#sent}`,
       `accepted ${this.#accepted}`,
+      `judged with ${percent(this.#evaluationTokens, this.#trainedTokens)} of the tokens trained`,
       `balance ${this.#balance}`,
     ].join('  ');
     out(terminal ? `${CLEAR_LINE}${this.#status}` : `${this.#status}\n`);
   }
 }
 
+const percent = (part: number, whole: number): string =>
+  `${((100 * part) / Math.max(1, whole)).toFixed(2)} %`;
 const nats = (value: number | null): string => (value === null ? '?' : value.toFixed(4));
 
 /** What became of the own training when the head moved. */
@@ -107,6 +116,18 @@ const CONTINUED = {
   merged: ': of another miner, our training was added to it',
   restarted: ': of another miner, training starts again from there',
 } as const;
+
+/** What follows from an estimate. */
+function next({
+  send,
+  early,
+  priceTokens,
+  trainedTokens,
+}: Extract<MinerEvent, { type: 'estimate' }>): string {
+  if (send) return ', submitting';
+  if (!early) return ', training on';
+  return `, training on: judging it would take ${priceTokens} tokens for ${trainedTokens} trained`;
+}
 
 /** One line for people; none where the status line says it. */
 function describe(event: Exclude<MinerEvent, { type: 'step' }>): string | undefined {
@@ -121,13 +142,13 @@ function describe(event: Exclude<MinerEvent, { type: 'step' }>): string | undefi
         ? `going on from the checkpoint of step ${event.step}`
         : 'the checkpoint is of another head: training begins anew from the present one';
     case 'estimate':
-      return `estimate: loss ${nats(event.headNats)} -> ${nats(event.candidateNats)}, gain ${nats(event.gainNats)} ± ${nats(event.marginNats)}${event.send ? ', submitting' : ', training on'}`;
+      return `estimate: loss ${nats(event.headNats)} -> ${nats(event.candidateNats)}, gain ${nats(event.gainNats)} ± ${nats(event.marginNats)}${next(event)}`;
     case 'sent':
       return `submitted ${event.submission.slice(0, 12)}, ${event.bytes} bytes`;
     case 'state':
       return `submission ${event.submission.slice(0, 12)} is ${event.state}`;
     case 'accepted':
-      return `accepted ${event.submission.slice(0, 12)}: loss ${nats(event.lossBeforeNats)} -> ${nats(event.lossAfterNats)}${event.reward === null ? '' : `, reward ${formatAmount(BigInt(event.reward))}`}`;
+      return `accepted ${event.submission.slice(0, 12)}: loss ${nats(event.lossBeforeNats)} -> ${nats(event.lossAfterNats)}${event.reward === null ? '' : `, reward ${formatAmount(BigInt(event.reward))}`}, judged with ${event.evaluationTokens} tokens for ${event.trainedTokens} trained`;
     case 'rejected':
       return `rejected ${event.submission.slice(0, 12)}: ${event.code}: ${event.message}`;
     case 'trouble':

@@ -28,6 +28,7 @@ export type MinerEvent =
       readonly step: number;
       /** Mean cross-entropy of the training batch, in nats. */
       readonly loss: number;
+      readonly tokens: number;
       readonly tokensPerSecond: number;
       readonly learningRate: number;
     }
@@ -44,7 +45,12 @@ export type MinerEvent =
       readonly candidateNats: number;
       readonly gainNats: number;
       readonly marginNats: number;
+      /** Tokens that workers should need to accept it, and tokens trained since the last accepted submission. */
+      readonly priceTokens: number;
+      readonly trainedTokens: number;
+      /** `early`: it should pass, but is not yet worth that price. */
       readonly send: boolean;
+      readonly early: boolean;
     }
   | { readonly type: 'sent'; readonly submission: string; readonly bytes: number }
   | { readonly type: 'state'; readonly submission: string; readonly state: string }
@@ -55,6 +61,9 @@ export type MinerEvent =
       readonly lossAfterNats: number | null;
       /** Base units, as decimal text. */
       readonly reward: string | null;
+      /** Tokens that workers put through the model for it, and tokens trained since the last accepted one. */
+      readonly evaluationTokens: number;
+      readonly trainedTokens: number;
     }
   | {
       readonly type: 'rejected';
@@ -62,6 +71,7 @@ export type MinerEvent =
       readonly code: string;
       readonly message: string;
       readonly details: ErrorDetails;
+      readonly evaluationTokens: number;
     }
   | { readonly type: 'balance'; readonly units: string }
   | { readonly type: 'trouble'; readonly code: string; readonly message: string };

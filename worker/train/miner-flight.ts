@@ -99,12 +99,20 @@ export class Courier {
     const overtaken = code === 'GATE_NOT_BETTER' && flight.base !== head.view.root;
     if (overtaken && flight.leads) pace.lookSoon();
     else pace.failed();
-    report({ type: 'rejected', submission: flight.id, code, message, details });
+    report({
+      type: 'rejected',
+      submission: flight.id,
+      code,
+      message,
+      details,
+      evaluationTokens: view.cost?.tokens ?? 0,
+    });
   }
 
   #accepted(flight: Flight, view: SubmissionView): void {
     const { report, pace } = this.#parts;
     this.#flight = undefined;
+    const { trainedTokens } = pace;
     pace.accepted();
     report({
       type: 'accepted',
@@ -112,6 +120,8 @@ export class Courier {
       lossBeforeNats: view.verdict?.loss_before_nats ?? null,
       lossAfterNats: view.verdict?.loss_after_nats ?? null,
       reward: view.reward ?? null,
+      evaluationTokens: view.cost?.tokens ?? 0,
+      trainedTokens,
     });
   }
 }

@@ -7,6 +7,7 @@ import { windowLosses } from '#worker/evaluate/window-losses.ts';
 import { Model } from '#worker/model/model.ts';
 import { fromValues } from '#worker/model/weight-set.ts';
 import type { Head } from '#worker/train/miner-head.ts';
+import { priceOf } from '#worker/train/miner-price.ts';
 import type { Candidate } from '#worker/train/miner-submission.ts';
 
 /**
@@ -17,12 +18,17 @@ const EXTRA_Z_MILLI = 1_500;
 /** More windows than this would make the estimate cost as much as the training it judges. */
 const MOST_WINDOWS = 128;
 
+/** What the gate should say, and the tokens that it should take to say so. */
+export interface Foretold extends GateVerdict {
+  readonly priceTokens: number;
+}
+
 /** Foretells the gate's verdict on candidates against one head, by a sample of public windows. */
 export class Judge {
   readonly head: Head;
   readonly #sample: readonly Uint32Array[];
   #base: Promise<readonly MicroNats[]> | undefined;
-  #last: { readonly root: string; readonly verdict: GateVerdict } | undefined;
+  #last: { readonly root: string; readonly verdict: Foretold } | undefined;
 
   constructor(head: Head, seed: number) {
     this.head = head;
@@ -39,13 +45,19 @@ export class Judge {
   async judge(
     { root, tensors }: Pick<Candidate, 'root' | 'tensors'>,
     signal: AbortSignal,
-  ): Promise<GateVerdict> {
+  ): Promise<Foretold> {
     if (this.#last?.root === root) return this.#last.verdict;
     this.#base ??= this.#losses(this.head.tensors, signal);
     const base = await this.#base;
     const losses = root === this.head.view.root ? base : await this.#losses(tensors, signal);
-    const rule = gateRule(this.head.meta.manifest, this.head.view.head.index);
-    const verdict = gate(base, losses, { ...rule, zMilli: rule.zMilli + EXTRA_Z_MILLI });
+    const { manifest } = this.head.meta;
+    const { index: height } = this.head.view.head;
+    const rule = gateRule(manifest, height);
+    const zMilli = rule.zMilli + EXTRA_Z_MILLI;
+    const found = gate(base, losses, { ...rule, zMilli });
+    const { meanGainMicroNats: mean, marginMicroNats: margin, windows } = found;
+    const deviation = (margin * Math.sqrt(windows) * 1_000) / zMilli;
+    const verdict = { ...found, priceTokens: priceOf({ mean, deviation }, { manifest, height }) };
     this.#last = { root, verdict };
     return verdict;
   }

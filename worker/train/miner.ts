@@ -8,7 +8,7 @@ import { Follower, type News } from '#worker/train/miner-follow.ts';
 import { fetchHead, type Head } from '#worker/train/miner-head.ts';
 import { Judge } from '#worker/train/miner-judge.ts';
 import { type Base, baseOf, changedByOthers, mergeInto, type Verdict } from '#worker/train/miner-merge.ts';
-import { FIRST_LOOK_MS, Pace } from '#worker/train/miner-pace.ts';
+import { Pace } from '#worker/train/miner-pace.ts';
 import { packCandidate } from '#worker/train/miner-submission.ts';
 import { type MinerTrainingOptions, trainFromHead } from '#worker/train/miner-training.ts';
 import type { Training } from '#worker/train/training.ts';
@@ -25,6 +25,8 @@ export interface MinerOptions extends MinerTrainingOptions {
   readonly backend: string;
   /** Training before the first look at whether the weights are worth a submission. */
   readonly firstLookMs?: number | undefined;
+  /** What judging a submission may cost of what was trained for it, tokens for tokens; a hundredth unless given. */
+  readonly priceShare?: number | undefined;
 }
 
 export interface MinerDependencies {
@@ -62,7 +64,7 @@ export class Miner {
     this.#options = options;
     this.#deps = deps;
     this.#follower = new Follower(deps, deps.now);
-    this.#pace = new Pace(options.firstLookMs ?? FIRST_LOOK_MS);
+    this.#pace = new Pace(options);
     this.#courier = new Courier({ ...deps, pace: this.#pace });
   }
 
@@ -92,7 +94,7 @@ export class Miner {
   async #finish(signal: AbortSignal): Promise<void> {
     await this.#settle(signal);
     do {
-      await this.#look(signal);
+      await this.#look(signal, { isLast: true });
       await this.#settle(signal);
     } while (this.#pace.due && !signal.aborted);
   }
@@ -131,11 +133,12 @@ export class Miner {
     const result = await this.#training.step();
     await this.#average.stepped();
     this.#steps += 1;
-    this.#pace.trained(result.ms);
+    this.#pace.trained(result);
     this.#deps.report({
       type: 'step',
       step: this.#steps,
       loss: result.loss,
+      tokens: result.tokens,
       tokensPerSecond: (result.tokens * 1000) / Math.max(1, result.ms),
       learningRate: result.learningRate,
     });
@@ -220,23 +223,30 @@ export class Miner {
     if (flight) flight.leads = false;
   }
 
-  /** Are the weights worth a submission by now? */
-  async #look(signal: AbortSignal): Promise<void> {
+  /** Are the weights worth a submission by now? The last ones are worth any price. */
+  async #look(signal: AbortSignal, { isLast = false } = {}): Promise<void> {
     this.#pace.looked();
+    const { trainedTokens } = this.#pace;
     const candidate = packCandidate(this.#head, await this.#average.weights());
     try {
       const verdict = await this.#judge.judge(candidate, signal);
+      const { priceTokens, passed } = verdict;
+      const send = passed && (isLast || this.#pace.affords(priceTokens));
       this.#deps.report({
         type: 'estimate',
         headNats: verdict.meanBaseMicroNats / 1e6,
         candidateNats: verdict.meanCandidateMicroNats / 1e6,
         gainNats: verdict.meanGainMicroNats / 1e6,
         marginNats: verdict.marginMicroNats / 1e6,
-        send: verdict.passed,
+        priceTokens,
+        trainedTokens,
+        send,
+        early: passed && !send,
       });
       this.#worse = verdict.meanGainMicroNats < 0 ? this.#worse + 1 : 0;
       if (this.#worse >= MOST_WORSE) this.#startAgain();
-      if (!verdict.passed) return this.#pace.failed();
+      if (!passed) return this.#pace.failed();
+      if (!send) return;
     } catch (error) {
       this.#pace.failed();
       return reportTrouble(this.#deps.report, error, signal);

@@ -32,7 +32,15 @@ class Run {
     const started = performance.now();
     this.pool = pool;
     const mining = new Miner(
-      { batchSize: 4, learningRate: 1e-2, file, backend: 'wasm', firstLookMs: 100, ...options },
+      {
+        batchSize: 4,
+        learningRate: 1e-2,
+        file,
+        backend: 'wasm',
+        firstLookMs: 100,
+        priceShare: 1e6,
+        ...options,
+      },
       {
         api: pool,
         payloads: pool,

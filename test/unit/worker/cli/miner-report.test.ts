@@ -4,7 +4,7 @@ import { minerReporter } from '#worker/cli/miner-report.ts';
 import type { MinerEvent } from '#worker/train/miner-events.ts';
 
 const step = (n: number): MinerEvent => {
-  return { type: 'step', step: n, loss: 5.4321, tokensPerSecond: 3456.7, learningRate: 1e-3 };
+  return { type: 'step', step: n, loss: 5.4321, tokens: 1000, tokensPerSecond: 3456.7, learningRate: 1e-3 };
 };
 const events: MinerEvent[] = [
   step(1),
@@ -16,6 +16,8 @@ const events: MinerEvent[] = [
     lossBeforeNats: 6.9,
     lossAfterNats: 6.5,
     reward: '3000000000',
+    evaluationTokens: 30,
+    trainedTokens: 2000,
   },
   { type: 'balance', units: '3000000000' },
 ];
@@ -36,10 +38,10 @@ function shown(options: { terminal: boolean; json: boolean }): string {
 
 it('shows plain lines where there is no terminal, and the status now and then', () => {
   assert.deepEqual(shown({ terminal: false, json: false }).split('\n'), [
-    'step 1  loss 5.432  3457 tokens/s  sent 0  accepted 0  balance 0',
+    'step 1  loss 5.432  3457 tokens/s  sent 0  accepted 0  judged with 0.00 % of the tokens trained  balance 0',
     'submitted abababababab, 1000 bytes',
-    'accepted abababababab: loss 6.9000 -> 6.5000, reward 30',
-    'step 3  loss 5.432  3457 tokens/s  sent 1  accepted 1  balance 30',
+    'accepted abababababab: loss 6.9000 -> 6.5000, reward 30, judged with 30 tokens for 2000 trained',
+    'step 3  loss 5.432  3457 tokens/s  sent 1  accepted 1  judged with 1.00 % of the tokens trained  balance 30',
     '',
   ]);
 });

@@ -1,0 +1,36 @@
+import type { Manifest } from '#shared/block/manifest.ts';
+import { gateRule } from '#shared/pol/rule.ts';
+import { lastLook, type SequentialRule } from '#shared/pol/sequential.ts';
+
+/** What is known of a candidate's gain over the windows, micro-nats. */
+export interface Spread {
+  readonly mean: number;
+  /** From window to window. */
+  readonly deviation: number;
+}
+
+/** Standard errors that a look should find above its line: else one in two goes on to the next. */
+const SLACK = 0.7;
+
+/**
+ * Tokens that the pool's workers will put through the model to accept a candidate: each of the quorum evaluates it and
+ * the head on the windows up to the first look that should be clear.
+ */
+export function priceOf(
+  spread: Spread,
+  { manifest, height }: { manifest: Manifest; height: number },
+): number {
+  const windows = expectedWindows(spread, gateRule(manifest, height));
+  return manifest.quorum.attestations * 2 * windows * manifest.validation.context;
+}
+
+function expectedWindows({ mean, deviation }: Spread, rule: SequentialRule): number {
+  const { deltaMicroNats, zMilli, clearZMilli, looks } = rule;
+  const all = lastLook(rule);
+  const isClear = (windows: number) => {
+    const rise = (windows * (mean - deltaMicroNats)) / Math.max(1, deviation);
+    const early = clearZMilli !== undefined && rise / Math.sqrt(windows) >= clearZMilli / 1_000 + SLACK;
+    return early || (2 * windows >= all && rise / Math.sqrt(all) >= zMilli / 1_000 + SLACK);
+  };
+  return looks.find(isClear) ?? all;
+}
