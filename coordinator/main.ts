@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { register as backup } from '#coordinator/cli/backup.ts';
 import { register as coordinator } from '#coordinator/cli/coordinator.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { register as init } from '#coordinator/cli/init.ts';
@@ -60,7 +61,7 @@ async function main(): Promise<number> {
       .showSuggestionAfterError()
       .addHelpText('after', OTHER_COMMANDS);
     const environment = cliEnvironment();
-    for (const register of [up, init, coordinator]) register(program, environment);
+    for (const register of [up, init, coordinator, backup]) register(program, environment);
     await program.parseAsync(process.argv);
     return EXIT.fine;
   } catch (error) {

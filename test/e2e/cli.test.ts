@@ -11,6 +11,8 @@ const COMMANDS = [
   'up',
   'init',
   'coordinator',
+  'backup',
+  'restore',
   'worker',
   'miner',
   'train',
