@@ -8,9 +8,11 @@ import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
+import { PoolDesk } from '#coordinator/dispatch/pool-desk.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
+import { networkOfRequest } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
@@ -257,6 +259,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       notices.worker(session, true);
     },
     onLost: (session) => notices.worker(session, false),
+    onHeartbeat: (session) => notices.heartbeat(session),
   });
 
   const readiness = readinessOf({
@@ -292,24 +295,18 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       progress: (id) => notices.progressOf(id),
     },
   });
-  const http = createServer(
-    createApp(api, observer(metrics, log), {
-      ...options.http,
-      page: webPage(PAGE_DIR),
-    }),
-  );
+  const app = createApp(api, observer(metrics, log), { ...options.http, page: webPage(PAGE_DIR) });
+  const http = createServer(app);
   const endpoints: Endpoint[] = [
     feed,
     new ChatEndpoint(api as Required<typeof api>),
     new WorkerGateway({
-      workers,
+      desk: new PoolDesk(workers, Date.now),
       networkId: chain.networkId,
-      now: Date.now,
       onFault: (message, error) => log.warn(message, {}, error),
-      onHeartbeat: (session) => notices.heartbeat(session),
     }),
   ];
-  const edge = new WebSocketEdge(http, endpoints);
+  const edge = new WebSocketEdge(http, endpoints, networkOfRequest(app));
   closers.push(() => pipeline.close());
   await pipeline.start();
   const url = await serve(http, options, closers);

@@ -6,6 +6,7 @@ import type { FromWorker, Role, Standing, ToWorker } from '#shared/protocol/work
 export type Hello = Extract<FromWorker, { type: 'hello' }>;
 export const LEASE_ROLES = ['evaluate', 'mine'] as const;
 export type LeaseRole = (typeof LEASE_ROLES)[number];
+export type Heartbeat = Extract<FromWorker, { type: 'heartbeat' }>;
 
 /** What a session needs of its socket. */
 export interface SessionSocket {
@@ -96,6 +97,12 @@ export class WorkerSession {
     const waiting = LEASE_ROLES.flatMap((role) => new Array<LeaseRole>(this.#withheld[role]).fill(role));
     this.#withheld = { evaluate: 0, mine: 0 };
     return waiting;
+  }
+
+  beat({ hashesPerSecond, tokensPerSecond, rssBytes }: Heartbeat): void {
+    this.hashesPerSecond = hashesPerSecond;
+    this.tokensPerSecond = tokensPerSecond;
+    this.rssBytes = rssBytes;
   }
 
   send(message: ToWorker): void {

@@ -12,6 +12,7 @@ export interface WorkerListener {
   onMessage?(session: WorkerSession, message: FromWorker): void;
   onJoin?(session: WorkerSession): void;
   onLost?(session: WorkerSession): void;
+  onHeartbeat?(session: WorkerSession): void;
 }
 
 /** A worker that asks for more than it can do would starve the others. */
@@ -92,6 +93,11 @@ export class Workers {
   }
 
   deliver(session: WorkerSession, message: FromWorker): void {
+    if (message.type === 'heartbeat') {
+      session.beat(message);
+      for (const listener of this.#listeners) listener.onHeartbeat?.(session);
+      return;
+    }
     if (message.type === 'ready') {
       must(session.has(message.role), 'MESSAGE', `the worker did not announce the role ${message.role}`);
       must(

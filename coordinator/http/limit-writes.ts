@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import type { Express, Request, RequestHandler, Response } from 'express';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
@@ -35,6 +36,14 @@ export function limitWrites({ writesAtOnce, writesPerSecond, maxJsonMs }: WriteL
     if (buckets.size > MAX_KNOWN) forgetQuiet(buckets, nowMs - (writesAtOnce / writesPerSecond) * 1000);
     if (request.is('application/json')) endLate({ request, response, next, maxJsonMs });
     next();
+  };
+}
+
+/** What tells the network that a request to `app` comes from, also one that the app itself does not see: an upgrade. */
+export function networkOfRequest(app: Express): (request: IncomingMessage) => string {
+  return ({ headers, socket }) => {
+    const seen = Object.create(app.request, { headers: { value: headers }, socket: { value: socket } });
+    return networkOf((seen as Request).ip ?? '');
   };
 }
 

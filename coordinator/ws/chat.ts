@@ -1,11 +1,14 @@
 import type { RawData, WebSocket } from 'ws';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
+import { PerAddress } from '#coordinator/ws/per-address.ts';
 import { type Endpoint, sendBounded } from '#coordinator/ws/server.ts';
 import { type ChatEvent, chatRequestSchema } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { parseMessage } from '#shared/protocol/worker.ts';
 
 const MAX_BUFFERED_BYTES = 256 * 1024;
+/** Many users may stand behind one address. */
+const MAX_PER_ADDRESS = 50;
 
 /** `/ws/chat`: one question at a time per connection, answered token by token. Closing it ends the answer. */
 export class ChatEndpoint implements Endpoint {
@@ -15,11 +18,18 @@ export class ChatEndpoint implements Endpoint {
   readonly sameOriginOnly = true;
   readonly #api: Required<Pick<PoolApi, 'chat' | 'model'>>;
 
+  readonly #addresses = new PerAddress(MAX_PER_ADDRESS);
+
   constructor(api: Required<Pick<PoolApi, 'chat' | 'model'>>) {
     this.#api = api;
   }
 
-  accept(socket: WebSocket): void {
+  hasRoomFor(address: string): boolean {
+    return this.#addresses.hasRoomFor(address);
+  }
+
+  accept(socket: WebSocket, address: string): void {
+    socket.on('close', this.#addresses.enter(address));
     const gone = new AbortController();
     let busy = false;
     socket.on('close', () => gone.abort());

@@ -1,8 +1,11 @@
 import type { WebSocket } from 'ws';
+import { PerAddress } from '#coordinator/ws/per-address.ts';
 import { type Endpoint, sendBounded } from '#coordinator/ws/server.ts';
 import type { FeedEvent } from '#shared/api/schemas.ts';
 
 const MAX_BUFFERED_BYTES = 1024 * 1024;
+/** Many viewers may stand behind one address. */
+const MAX_PER_ADDRESS = 200;
 
 /** `/ws/feed`: every state change, head, loss and worker, to whoever listens. It takes no messages. */
 export class Feed implements Endpoint {
@@ -11,9 +14,15 @@ export class Feed implements Endpoint {
   readonly maxConnections = 1_000;
   readonly sameOriginOnly = false;
   readonly #listeners = new Set<WebSocket>();
+  readonly #addresses = new PerAddress(MAX_PER_ADDRESS);
 
-  accept(socket: WebSocket): void {
+  hasRoomFor(address: string): boolean {
+    return this.#addresses.hasRoomFor(address);
+  }
+
+  accept(socket: WebSocket, address: string): void {
     this.#listeners.add(socket);
+    socket.on('close', this.#addresses.enter(address));
     socket.on('close', () => this.#listeners.delete(socket));
     socket.on('message', () => socket.close(1008, 'the feed takes no messages'));
   }

@@ -102,6 +102,11 @@ export class FakeWorker {
     this.#socket.terminate();
   }
 
+  /** Leaves what comes where it is. */
+  stopReading(): void {
+    this.#socket.pause();
+  }
+
   /** Sends nothing more, and keeps the line. */
   fallSilent(): void {
     clearInterval(this.#heartbeat);
