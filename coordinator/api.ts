@@ -1,6 +1,8 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
+import type { Epochs } from '#coordinator/chain/epochs.ts';
 import type { ChatStage } from '#coordinator/chat/chat.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
+import { epochDetail, epochViews } from '#coordinator/epoch-views.ts';
 import type { GovernStage } from '#coordinator/govern/govern.ts';
 import { metaView } from '#coordinator/govern/meta-view.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
@@ -24,6 +26,7 @@ import { sortByName } from '#shared/weights/model-root.ts';
 
 export interface ApiParts {
   readonly chain: Chain;
+  readonly epochs: Epochs;
   readonly ledger: Ledger;
   readonly units: WorkUnits;
   readonly submissions: Submissions;
@@ -44,7 +47,7 @@ export interface ApiParts {
 
 /** The answers to the edges, read from chain, ledger and stages. */
 export function poolApi(parts: ApiParts): PoolApi {
-  const { chain, ledger, units, submissions, live } = parts;
+  const { chain, epochs, ledger, units, submissions, live } = parts;
   const view = (record: Parameters<typeof submissionView>[0]) =>
     submissionView(record, live?.progress(toHex(record.id)));
   return {
@@ -78,6 +81,8 @@ export function poolApi(parts: ApiParts): PoolApi {
         burned: totals.burned.toString(),
       };
     },
+    epochs: (range) => epochViews(epochs, range),
+    epoch: (number) => epochDetail(epochs, number),
     entryProof: (seq, height) => entryProof(parts, seq, height),
     tensorProof: (name) => tensorProof(chain, name),
     work: async (kind, from, limit) => {
@@ -88,7 +93,7 @@ export function poolApi(parts: ApiParts): PoolApi {
     account: async (address) => ({
       address,
       balance: (await ledger.balance(address)).toString(),
-      vesting: '0',
+      vesting: (await ledger.vesting(address)).toString(),
       nonce: (await ledger.nonce(address)).toString(),
     }),
     accountEntries: async (address, page) => (await ledger.accountEntries(address, page)).map(entryView),
@@ -174,7 +179,7 @@ function chatter(chat: ChatStage, metrics: Metrics): NonNullable<PoolApi['chat']
 }
 
 async function payload(
-  { chain, live }: ApiParts,
+  { chain, epochs, live }: ApiParts,
   hash: Uint8Array,
   bearer: string | undefined,
 ): ReturnType<PoolApi['payload']> {
@@ -184,6 +189,8 @@ async function payload(
       immutable: true,
       read: (range) => chain.readPayload(hash, range),
     };
+  const shard = epochs.shard(hash);
+  if (shard) return { bytes: shard.bytes, immutable: true, read: (range) => shard.read(range) };
   // Weights that are not on the chain yet are for the workers that judge them, not for copycats.
   if (!live || bearer === undefined || !live.workers.isBearer(bearer) || !live.spool.has(hash))
     return undefined;

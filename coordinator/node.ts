@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { poolApi } from '#coordinator/api.ts';
 import { Chain } from '#coordinator/chain/chain.ts';
+import { Epochs } from '#coordinator/chain/epochs.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import { PoolDesk } from '#coordinator/dispatch/pool-desk.ts';
+import { epochView } from '#coordinator/epoch-views.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
@@ -40,6 +42,7 @@ import { Submissions } from '#coordinator/store/submissions.ts';
 import { WriteLock } from '#coordinator/store/write-lock.ts';
 import { Intake } from '#coordinator/submission/intake.ts';
 import { Spool } from '#coordinator/submission/spool.ts';
+import { VestingStage } from '#coordinator/vesting/vesting.ts';
 import { webPage } from '#coordinator/web/serve.ts';
 import { ChatEndpoint } from '#coordinator/ws/chat.ts';
 import { Feed } from '#coordinator/ws/feed.ts';
@@ -103,10 +106,11 @@ async function build(
     `${options.dataDir} holds no chain yet: make one with \`aiblock init\`, or restore a backup`,
   );
   const chain = await Chain.open(kv, payloads);
+  const epochs = await Epochs.open(kv, chain);
   const ledger = await Ledger.open(kv, chain.networkId);
   const units = await WorkUnits.open(kv, chain.networkId);
   const submissions = await Submissions.open(kv, Date.now);
-  const state: State = { options, log, kv, payloads, chain, ledger, units, submissions };
+  const state: State = { options, log, kv, payloads, chain, epochs, ledger, units, submissions };
   const url = options.readOnly ? await serveReadOnly(state, closers) : await serveLive(state, closers);
   return { url, networkId: toHex(chain.networkId), height: chain.height('B') };
 }
@@ -117,22 +121,23 @@ interface State {
   readonly kv: KV;
   readonly payloads: PayloadStore;
   readonly chain: Chain;
+  readonly epochs: Epochs;
   readonly ledger: Ledger;
   readonly units: WorkUnits;
   readonly submissions: Submissions;
 }
 
 async function serveReadOnly(state: State, closers: Closers): Promise<string> {
-  const { chain, ledger, units, submissions, options, log } = state;
+  const { chain, epochs, ledger, units, submissions, options, log } = state;
   const metrics = createMetrics(metricSources(state), { version: SOFTWARE_VERSION });
   const readiness = readinessOf({ store: async () => `height ${chain.height('B')}` });
-  const api = poolApi({ chain, ledger, units, submissions, metrics, readiness });
+  const api = poolApi({ chain, epochs, ledger, units, submissions, metrics, readiness });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: [] });
   return serve(createServer(app), options, closers);
 }
 
 async function serveLive(state: State, closers: Closers): Promise<string> {
-  const { options, log, kv, payloads, chain, ledger, units, submissions } = state;
+  const { options, log, kv, payloads, chain, epochs, ledger, units, submissions } = state;
   await payloads.collect(async (hash) => (await chain.payloadHeight(hash)) !== undefined);
   const redis = await startRedis({
     redisUrl: options.redisUrl,
@@ -163,9 +168,21 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const metrics = createMetrics(metricSources(state, { workers, queue }), { version: SOFTWARE_VERSION });
   const notices = new Notices({ feed, metrics, chain, submissions, log: log.child('pool'), now: Date.now });
 
+  const lock = new WriteLock();
+  const vesting = new VestingStage(
+    { kv, lock, chain, ledger, epochs, now: Date.now },
+    {
+      onEpoch: (epoch) =>
+        void epochView(epochs, epoch)
+          .then((view) => notices.epoch(view))
+          .catch((error: unknown) => log.warn('an epoch could not be told', {}, error)),
+      onSettled: (submission, result) => notices.settled(submission, result),
+      onFault: (message, error) => log.error(message, {}, error),
+    },
+  );
   const evaluation = new EvaluationStage(
     options.evaluation,
-    { queue, workers, chain, salts, submissions, reputations, now: Date.now },
+    { queue, workers, chain, salts, submissions, reputations, heldOut: vesting, now: Date.now },
     {
       onPassed: () => pipeline.mineNext(),
       onHeadLoss: (loss) => notices.headLoss(loss),
@@ -179,7 +196,6 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     },
   );
   const chat = new ChatStage(options.chat, workers);
-  const lock = new WriteLock();
   const transfers = new Transfers(TRANSFER_DEFAULTS, {
     kv,
     lock,
@@ -213,6 +229,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
         now: Date.now,
       }),
       payout: new PayoutStage({ chain, units, ledger, lock }),
+      vesting,
     },
     { chain, submissions, spool },
     {
@@ -279,6 +296,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   });
   const api = poolApi({
     chain,
+    epochs,
     ledger,
     units,
     submissions,

@@ -7,7 +7,8 @@ import type { CommitReport } from '#coordinator/pipeline.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
 import { submissionView } from '#coordinator/views.ts';
 import type { Feed } from '#coordinator/ws/feed.ts';
-import type { EntryKind } from '#shared/block/journal.ts';
+import type { EpochView } from '#shared/api/epoch-schemas.ts';
+import type { EntryKind, Move } from '#shared/block/journal.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
@@ -99,6 +100,21 @@ export class Notices {
         submission: submission && !isZero(submission) ? toHex(submission) : null,
       },
     });
+  }
+
+  epoch(epoch: EpochView): void {
+    const { feed, log, now } = this.#parts;
+    const held = epoch.submissions.filter((one) => one.held === true).length;
+    const forfeited = epoch.submissions.filter((one) => one.held === false).length;
+    log.info('epoch', { number: epoch.number, state: epoch.state, held, forfeited });
+    feed.publish({ type: 'epoch', at: now(), epoch });
+  }
+
+  /** What vested of a reward is its submitter's now, or nobody's. */
+  settled(submission: Uint8Array, { held, moves }: { held: boolean; moves: readonly Move[] }): void {
+    const { metrics, log } = this.#parts;
+    for (const { kind, amount } of moves) metrics.paid(kind, amount);
+    log.info('held-out check', { id: toHex(submission).slice(0, 12), held });
   }
 
   worker(session: WorkerSession, connected: boolean): void {

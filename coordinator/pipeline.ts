@@ -9,6 +9,7 @@ import type { Upload } from '#coordinator/submission/entrance.ts';
 import type { Intake } from '#coordinator/submission/intake.ts';
 import type { PartsIntake } from '#coordinator/submission/parts-intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
+import type { VestingStage } from '#coordinator/vesting/vesting.ts';
 import { equalBytes } from '#shared/crypto/bytes.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
@@ -20,6 +21,7 @@ export interface PipelineStages {
   readonly mining: MiningStage;
   readonly commit: CommitStage;
   readonly payout: PayoutStage;
+  readonly vesting: VestingStage;
 }
 
 export interface PipelineState {
@@ -46,8 +48,8 @@ export interface PipelineEvents {
 const RETRY_MS = 2_000;
 
 /**
- * The stages in order: received → queued → evaluating → evaluated → mining → mined → committed → paid. One submission
- * mines at a time, since each builds on the head; evaluations run ahead and are judged again when the head moves.
+ * The stages in order: received → queued → evaluating → evaluated → mining → mined → committed → paid, and at the end
+ * of its epoch a sealed one is evaluated again, on text that nobody had seen. One submission mines at a time, since each builds on the head; evaluations run ahead and are judged again when the head moves.
  */
 export class Pipeline {
   readonly #stages: PipelineStages;
@@ -72,8 +74,10 @@ export class Pipeline {
   async start(): Promise<void> {
     await this.#stages.intake.start();
     for (const record of this.#state.submissions.pending()) await this.#resume(record);
+    await this.#stages.vesting.start();
     this.#stages.evaluation.start();
     await this.#stages.evaluation.headMoved();
+    await this.#stages.evaluation.recheck();
     this.mineNext();
   }
 
@@ -106,7 +110,9 @@ export class Pipeline {
         this.#closing.signal.throwIfAborted();
         const result = await change();
         for (const record of this.#state.submissions.pending()) await this.#refuseOlder(record);
+        await this.#stages.vesting.sealed();
         await this.#stages.evaluation.headMoved();
+        await this.#stages.evaluation.recheck();
         return result;
       } finally {
         this.#changing = false;
@@ -188,6 +194,7 @@ export class Pipeline {
       rewards: mined.rewards,
     });
     await spool.drop(record.id);
+    await this.#stages.vesting.sealed();
     for (const waiting of submissions.pending())
       if (
         waiting.state === 'evaluated' &&
@@ -195,6 +202,7 @@ export class Pipeline {
       )
         await this.#judgeAgain(waiting);
     await this.#stages.evaluation.headMoved();
+    await this.#stages.evaluation.recheck();
   }
 
   #isCurrent(record: SubmissionRecord): boolean {

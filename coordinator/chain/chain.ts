@@ -7,8 +7,16 @@ import { decodeManifest } from '#shared/block/manifest.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
 import { type IndexedTensor, ParameterChain, type SealedModel } from '#shared/block/parameter-chain.ts';
 import { type Block, blockFromBytes, positionOf } from '#shared/block/verify-block.ts';
-import { collectBytes, concatBytes, readU64be, u64be, utf8ToBytes } from '#shared/crypto/bytes.ts';
-import { must } from '#shared/errors/pool-error.ts';
+import {
+  collectBytes,
+  concatBytes,
+  equalBytes,
+  readU64be,
+  toHex,
+  u64be,
+  utf8ToBytes,
+} from '#shared/crypto/bytes.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 
 const byteOf = (chain: ChainId) => Uint8Array.of(chain.charCodeAt(0));
 const utf8 = new TextDecoder();
@@ -64,6 +72,16 @@ export class Chain {
   /** The newest Meta block. */
   get meta(): MetaBlock {
     return this.#meta;
+  }
+
+  /** The Meta block of this hash: what B blocks that point to it are ruled by. NOT_FOUND where chain A has none. */
+  async metaOf(hash: Uint8Array): Promise<MetaBlock> {
+    if (equalBytes(hash, this.#meta.hash)) return this.#meta;
+    for (let index = this.#meta.index - 1; index >= 0; index--) {
+      const block = await this.block('A', index);
+      if (block && equalBytes(block.hash, hash)) return metaOf(block, this.#payloads);
+    }
+    throw new PoolError('NOT_FOUND', `there is no Meta block ${toHex(hash)}`);
   }
 
   /** The model after the last sealed submission. */
@@ -208,6 +226,10 @@ async function readMeta(kv: KV, payloads: PayloadStore): Promise<MetaBlock> {
   const head = await kv.get(bucketKey(BUCKET.head, byteOf('A')));
   const block = head && (await readBlock(kv, 'A', Number(readU64be(head))));
   must(block, 'STORE_CORRUPT', 'the head of the Meta chain is missing; restore a backup');
+  return metaOf(block, payloads);
+}
+
+async function metaOf(block: Block, payloads: PayloadStore): Promise<MetaBlock> {
   return {
     hash: block.hash,
     index: block.header.index,

@@ -1,4 +1,5 @@
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
+import type { EpochView } from '#shared/api/epoch-schemas.ts';
 import type { FeedEvent, Overview, SubmissionView } from '#shared/api/schemas.ts';
 import { formatAmount } from '#shared/money.ts';
 
@@ -69,6 +70,8 @@ export class Screen {
           'bold',
           `${nats(event.point.loss_nats)} nats, ${event.point.measured ? 'measured on the whole public validation set' : 'estimated by certified gains'} (genesis ${nats(this.#genesisLoss)})`,
         );
+      case 'epoch':
+        return this.#line('epoch', 'cyan', epochText(event.epoch));
       case 'worker': {
         const { worker } = event;
         const joined = worker.connected && worker.hashes_per_second === 0 && worker.tokens_per_second === 0;
@@ -209,4 +212,13 @@ function parseObject(line: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** What the end of an epoch means, in words. */
+function epochText({ number, state, shards, submissions }: EpochView): string {
+  const held = submissions.filter((one) => one.held === true).length;
+  const lost = submissions.filter((one) => one.held === false).length;
+  if (state === 'revealed' && held + lost === 0)
+    return `${number} is over: ${shards} held-out shards are public, ${submissions.length} submissions are checked on them`;
+  return `${number}: ${held} of ${submissions.length} hold on text that nobody had seen, ${lost} forfeit what vests`;
 }

@@ -1,7 +1,7 @@
-/** A job holds hashes, never bytes: a submission to judge, or the head itself to measure. */
+/** A job holds hashes, never bytes: a submission to judge, the head to measure, or a sealed submission to re-check. */
 export interface EvaluationJob {
-  readonly kind: 'submission' | 'head';
-  /** Submission id or model root, hex. */
+  readonly kind: 'submission' | 'head' | 'held-out';
+  /** Submission id, or model root of a head, hex. */
   readonly id: string;
 }
 

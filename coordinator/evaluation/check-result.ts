@@ -16,10 +16,11 @@ export interface Heard {
   readonly owner: string;
   readonly backend: string;
   readonly windows: readonly number[];
-  readonly base: readonly number[];
+  readonly base: readonly Loss[];
   readonly candidate: readonly Loss[];
   readonly signature: Uint8Array;
-  readonly verdict: SequentialVerdict;
+  /** What the gate says of it; null on held-out windows, which the gate does not look at. */
+  readonly verdict: SequentialVerdict | null;
   /** Tokens through the model, as the worker says; never more than the windows have. */
   readonly tokens: number;
   readonly ms: number;
@@ -28,9 +29,10 @@ export interface Heard {
 /** ATTESTATION where the message does not hold: the worker is at fault. */
 export function checkResult(
   networkId: Uint8Array,
-  { target, rule, context }: DescribedJob,
+  job: DescribedJob,
   { message, seat }: { message: EvaluatedMessage; seat: Seat },
 ): Heard {
+  const { target, context } = job;
   const { session, commitment, revealing } = seat;
   const { base, candidate } = message;
   must(commitment && revealing, 'ATTESTATION', 'the losses were not asked for yet');
@@ -39,14 +41,14 @@ export function checkResult(
     'ATTESTATION',
     `expected the losses of at most ${target.windows.length} windows, got ${base.length} and ${candidate.length}`,
   );
-  must(base.every(isLoss), 'ATTESTATION', 'expected finite losses of the head');
   must(
-    candidate.every((loss) => loss === null || isLoss(loss)),
+    [...base, ...candidate].every((loss) => loss === null || isLoss(loss)),
     'ATTESTATION',
     'expected losses in whole micro-nats',
   );
+  const verdict = verdictOf(job, { base, candidate });
   const windows = target.windows.slice(0, base.length);
-  const found = { windows, base: base as number[], candidate };
+  const found = { windows, base, candidate };
   const nonce = fromHex(message.nonce, 32);
   must(
     equalBytes(commitment, commitmentDigest(networkId, { ...found, nonce }, session.publicKey)),
@@ -69,8 +71,21 @@ export function checkResult(
     backend: session.hello.backend,
     ...found,
     signature,
-    verdict: sequentialVerdict(found.base, candidate, rule),
+    verdict,
     tokens: Math.min(message.tokens, 2 * windows.length * context),
     ms: message.ms,
   };
+}
+
+/** The gate wants finite losses of the head, up to the look that decides. Held-out windows are wanted all. */
+function verdictOf(
+  { kind, target, rule }: DescribedJob,
+  { base, candidate }: { base: readonly Loss[]; candidate: readonly Loss[] },
+): SequentialVerdict | null {
+  if (kind === 'held-out') {
+    must(base.length === target.windows.length, 'ATTESTATION', 'expected the losses of all held-out windows');
+    return null;
+  }
+  must(base.every(isLoss), 'ATTESTATION', 'expected finite losses of the head');
+  return sequentialVerdict(base, candidate, rule);
 }

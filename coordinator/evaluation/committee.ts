@@ -49,7 +49,7 @@ export class Committee {
     this.job = job;
     this.held = held;
     this.wanted = job.quorum.needed;
-    this.#miner = job.record ? addressOf(job.record.miner) : undefined;
+    this.#miner = job.miner ? addressOf(job.miner) : undefined;
   }
 
   /** Seats to be taken. */
@@ -83,7 +83,7 @@ export class Committee {
   decide(): QuorumDecision<Heard> {
     const { needed, toleranceMicroNats } = this.job.quorum;
     const [first] = this.heard;
-    if (this.trusted !== undefined && first && !first.verdict.passed)
+    if (this.trusted !== undefined && first?.verdict?.passed === false)
       return { kind: 'agreed', agreeing: [first], outvoted: [] };
     if (first) this.trusted = undefined;
     return decideQuorum(this.heard, { needed, toleranceMicroNats, most: mostResults(needed) });

@@ -1,5 +1,6 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Salts } from '#coordinator/chain/salts.ts';
+import type { HeldOutChecks } from '#coordinator/dispatch/held-out-checks.ts';
 import type { EvaluationJob } from '#coordinator/dispatch/job-queue.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import type { HeadLosses } from '#coordinator/evaluation/head-losses.ts';
@@ -10,7 +11,7 @@ import { windowsOf } from '#shared/pol/certificate.ts';
 import { gateRule } from '#shared/pol/rule.ts';
 import type { SequentialRule } from '#shared/pol/sequential.ts';
 import type { EvaluationTarget } from '#shared/protocol/attestation.ts';
-import type { ModelRef } from '#shared/protocol/worker.ts';
+import type { HeldOutRef, ModelRef } from '#shared/protocol/worker.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 
 /** What an evaluation is about, with what its certificate will need. */
@@ -21,8 +22,11 @@ export interface JobTarget extends EvaluationTarget {
 }
 
 export interface DescribedJob {
-  /** Null where the head itself is measured. */
+  readonly kind: EvaluationJob['kind'];
+  /** The submission that waits for its verdict; null where a head is measured, or a sealed one checked again. */
   readonly record: SubmissionRecord | null;
+  /** Whose weights they are: the key that must not judge them. */
+  readonly miner: Uint8Array | null;
   readonly target: JobTarget;
   readonly model: ModelRef;
   readonly changed: readonly TensorRef[];
@@ -32,6 +36,8 @@ export interface DescribedJob {
   readonly context: number;
   /** Of a head: losses that stand in its certificate, by window. */
   readonly certified: ReadonlyMap<number, number>;
+  /** Revealed shards that the windows are of, instead of the public ones. */
+  readonly shards?: HeldOutRef;
 }
 
 export interface JobParts {
@@ -39,11 +45,40 @@ export interface JobParts {
   readonly heads: Pick<HeadLosses, 'due'>;
   readonly salts: Salts;
   readonly submissions: Submissions;
+  readonly heldOut: HeldOutChecks;
 }
 
 /** What a job is about on the head of this moment; null where it has become void. */
 export async function describeJob(parts: JobParts, data: EvaluationJob): Promise<DescribedJob | null> {
-  return data.kind === 'head' ? describeHead(parts, data.id) : describeSubmission(parts, data.id);
+  if (data.kind === 'head') return describeHead(parts, data.id);
+  return data.kind === 'held-out' ? describeHeldOut(parts, data.id) : describeSubmission(parts, data.id);
+}
+
+/** All windows of the shards that an epoch revealed, for a submission that was sealed in it. One look, no gate. */
+async function describeHeldOut(
+  { chain, heldOut }: JobParts,
+  submission: string,
+): Promise<DescribedJob | null> {
+  const check = await heldOut.describe(submission);
+  if (!check) return null;
+  const { target, miner, model, changed, shards, meta } = check;
+  const { quorum, validation } = meta.manifest;
+  return {
+    kind: 'held-out',
+    record: null,
+    miner,
+    target: {
+      ...{ ...target, head: chain.sealed.position.hash, heldOut: target.root },
+      ...{ height: chain.sealed.position.index, salt: new Uint8Array(32) },
+    },
+    model,
+    changed,
+    rule: { deltaMicroNats: 0, zMilli: 0, looks: [target.windows.length], hopelessZMilli: 0 },
+    quorum: { needed: quorum.attestations, toleranceMicroNats: quorum.tolerance_micro_nats },
+    context: validation.context,
+    certified: new Map(),
+    shards,
+  };
 }
 
 /** Without a gate: one look at the end of the windows. Its losses certify nothing, so one worker is enough. */
@@ -60,7 +95,9 @@ async function describeHead({ chain, heads }: JobParts, root: string): Promise<D
   // Under another Meta block its windows may be of another text.
   const isOurs = block !== undefined && equalBytes(block.header.pointsTo, meta.hash);
   const certified = certifiedLosses(isOurs ? body?.seal?.certificate : null);
-  return { ...common(chain), record: null, target, changed: [], rule, quorum: quorumOf(chain, 1), certified };
+  const quorum = quorumOf(chain, 1);
+  const about = { kind: 'head', record: null, miner: null } as const;
+  return { ...common(chain), ...about, target, changed: [], rule, quorum, certified };
 }
 
 async function describeSubmission(
@@ -80,7 +117,8 @@ async function describeSubmission(
   const windows = windowsOf(networkId, { submission: record.id, head: base.head, salt }, { total, rule });
   const target = { ...base, submission: record.id, candidateRoot, windows, salt };
   const quorum = quorumOf(chain, meta.manifest.quorum.attestations);
-  return { ...common(chain), record, target, changed: record.tensors, rule, quorum, certified: new Map() };
+  const about = { kind: 'submission', record, miner: record.miner } as const;
+  return { ...common(chain), ...about, target, changed: record.tensors, rule, quorum, certified: new Map() };
 }
 
 function certifiedLosses(certificate: Certificate | null | undefined): Map<number, number> {

@@ -104,6 +104,11 @@ export class EvaluationStage implements WorkerListener {
       await this.#add({ kind: 'head', id: toHex(this.#parts.chain.sealed.root) });
   }
 
+  /** Has the sealed submissions that are due evaluated on the held-out windows of their epochs. */
+  async recheck(): Promise<void> {
+    for (const id of this.#parts.heldOut.due()) await this.#add({ kind: 'held-out', id });
+  }
+
   async #add(job: Parameters<JobQueue['add']>[0]): Promise<void> {
     try {
       await this.#parts.queue.add(job);
@@ -246,8 +251,9 @@ export class EvaluationStage implements WorkerListener {
 
   /** Whatever waits in the store has its job, also after Redis was down, emptied or restored from an old file. */
   async #sweep(): Promise<void> {
-    const { submissions, queue, chain } = this.#parts;
+    const { submissions, queue, chain, heldOut } = this.#parts;
     const held = new Set([...this.#committees].map((committee) => committee.held?.data.id));
+    for (const id of heldOut.due()) if (!held.has(id)) await queue.add({ kind: 'held-out', id });
     for (const { id, state } of submissions.pending())
       if (state === 'queued' || (state === 'evaluating' && !held.has(toHex(id))))
         await queue.add({ kind: 'submission', id: toHex(id) });

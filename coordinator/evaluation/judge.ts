@@ -46,7 +46,7 @@ export async function judge(
 
 /** The gate must hold for each of them; where it does not, the first for which it does not speaks for all. */
 function together(agreeing: readonly Heard[]): SequentialVerdict {
-  const verdicts = agreeing.map(({ verdict }) => verdict);
+  const verdicts = agreeing.flatMap(({ verdict }) => verdict ?? []);
   return (verdicts.find(({ passed }) => !passed) ?? verdicts[0]) as SequentialVerdict;
 }
 
@@ -69,7 +69,7 @@ function storedVerdict(
       .map(({ worker, backend, base, candidate, signature }) => ({
         worker,
         backend,
-        base: [...base],
+        base: base as number[],
         candidate: candidate as number[],
         signature,
       })),

@@ -37,7 +37,7 @@ export class Seats {
   }
 
   tell({ job }: Committee, { lease, session }: Seat): void {
-    const { target, model, changed, record, rule } = job;
+    const { kind, target, model, changed, rule, shards } = job;
     session.send({
       type: 'evaluate',
       lease,
@@ -47,7 +47,8 @@ export class Seats {
       changed: changed.map(tensorMessage),
       candidateRoot: toHex(target.candidateRoot),
       windows: [...target.windows],
-      rule: record ? { ...rule, looks: [...rule.looks] } : null,
+      rule: kind === 'submission' ? { ...rule, looks: [...rule.looks] } : null,
+      ...(shards && { heldOut: shards }),
     });
   }
 

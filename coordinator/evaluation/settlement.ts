@@ -27,7 +27,7 @@ export interface EvaluationEvents {
   /** What it took to judge a submission, or a part of it. */
   onCost(cost: EvaluationCost): void;
   /** Tokens through the model that judged no submission. */
-  onTokens(purpose: 'head' | 'canary', tokens: number): void;
+  onTokens(purpose: 'head' | 'canary' | 'held-out', tokens: number): void;
   /** The weights of this submission test nobody any more. */
   onCanaryEnd(submission: Uint8Array): void;
   onFault(message: string, error: unknown): void;
@@ -88,9 +88,9 @@ export class Settlement {
 
   /** Its head or its Meta block is the newest no more. One that measures a head may finish what it began on it. */
   isStale({ job, known, seats, heard }: Committee): boolean {
-    if (known) return false;
+    if (known || job.kind === 'held-out') return false;
     if (job.model.meta !== toHex(this.#parts.chain.meta.hash)) return true;
-    if (!job.record && (seats.size > 0 || heard.length > 0)) return false;
+    if (job.kind === 'head' && (seats.size > 0 || heard.length > 0)) return false;
     return !equalBytes(job.target.head, this.#parts.chain.sealed.position.hash);
   }
 
@@ -137,8 +137,10 @@ export class Settlement {
 
   async #nothingHeard(committee: Committee, failure: PoolError | undefined): Promise<boolean> {
     const { job, crashes } = committee;
-    if (!job.record) return failure ? this.#headFailed(committee) : true;
-    if (failure && this.isHopeless(committee)) return this.#crashed(committee, failure);
+    if (job.kind === 'head') return failure ? this.#headFailed(committee) : true;
+    const isHopeless = failure !== undefined && this.isHopeless(committee);
+    if (!job.record) return isHopeless ? this.#recheckFailed(committee) : true;
+    if (isHopeless) return this.#crashed(committee, failure);
     await this.#backToQueue(job.record, { crashes: job.record.crashes + crashes });
     return true;
   }
@@ -147,6 +149,14 @@ export class Settlement {
     const root = toHex(committee.job.target.candidateRoot);
     const { root: before, count } = this.#headFailures;
     this.#headFailures = { root, count: root === before ? count + 1 : 1 };
+    await committee.held?.complete();
+    return false;
+  }
+
+  /** What is sealed is not refused any more: it is tried again later, for as long as it takes. */
+  async #recheckFailed(committee: Committee): Promise<false> {
+    this.#parts.seats.cancel(committee);
+    this.#parts.heldOut.failed(toHex(committee.job.target.submission));
     await committee.held?.complete();
     return false;
   }
@@ -166,6 +176,7 @@ export class Settlement {
   }
 
   async #agreed(committee: Committee, agreed: Agreed): Promise<boolean> {
+    if (committee.job.kind === 'held-out') return this.#rechecked(committee, agreed);
     if (!committee.job.record) return this.#headMeasured(committee, agreed.agreeing[0] as Heard);
     const isCanary = this.#makesCanary(committee, agreed);
     // Before the record moves: whoever hears of its end asks whether its weights are needed.
@@ -229,6 +240,19 @@ export class Settlement {
     return false;
   }
 
+  async #rechecked(committee: Committee, agreed: Agreed): Promise<false> {
+    const { tokens } = costOf(committee);
+    const attestations = agreed.agreeing.map(({ worker, backend, base, candidate, signature }) => ({
+      ...{ worker, backend, base, candidate, signature },
+    }));
+    const submission = toHex(committee.job.target.submission);
+    this.#events.onTokens('held-out', tokens);
+    await this.#parts.heldOut.found(submission, { attestations, tokens });
+    await committee.held?.complete();
+    await this.#remember(committee, agreed);
+    return false;
+  }
+
   /** What its certificate says of a head is known: a measurement that differs is wrong. */
   async #headMeasured(committee: Committee, heard: Heard): Promise<boolean> {
     const { target, certified, quorum } = committee.job;
@@ -238,13 +262,14 @@ export class Settlement {
       const loss = heard.candidate[i] ?? null;
       return known !== undefined && (loss === null || Math.abs(loss - known) > quorum.toleranceMicroNats);
     });
-    if (isWrong || heard.verdict.stop === 'not-finite') {
+    const { verdict } = heard;
+    if (isWrong || !verdict || verdict.stop === 'not-finite') {
       if (isWrong) await this.#parts.reputations.disagreed(heard.worker);
       this.#events.onResult('outvoted');
       return this.#headFailed(committee);
     }
     const { height, submission } = target;
-    const { windows, verdict } = heard;
+    const { windows } = heard;
     const loss = { height, microNats: verdict.meanCandidateMicroNats, submission };
     await this.#parts.heads.measured({ ...loss, windows: windows.length });
     await committee.held?.complete();

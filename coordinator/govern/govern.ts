@@ -1,8 +1,9 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { type Chain, metaOps } from '#coordinator/chain/chain.ts';
 import { metaBlockOf } from '#coordinator/govern/meta-block.ts';
+import { laterShardOps } from '#coordinator/store/held-out-shards.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
-import { del, type KV, type KvOp, put } from '#coordinator/store/kv.ts';
+import { del, type KV } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import { type MetaBlock, MetaChain } from '#shared/block/meta-chain.ts';
@@ -10,7 +11,6 @@ import type { MetaProposal } from '#shared/block/meta-proposal.ts';
 import { type Block, positionOf } from '#shared/block/verify-block.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
-import { merkleRoot } from '#shared/crypto/merkle.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { readValidationSet } from '#shared/pol/validation-set.ts';
 
@@ -93,7 +93,7 @@ export class GovernStage {
     const remeasure = !sameValidation(chain.meta, made.meta);
     await kv.batch(
       [
-        ...heldOutOps(proposal.held_out),
+        ...laterShardOps(proposal.held_out ?? []),
         // Losses on another text: the head is measured anew, also after a crash.
         ...(remeasure ? [del(bucketKey(BUCKET.validationLoss, chain.height('B')))] : []),
         ...metaOps(made.block),
@@ -127,9 +127,3 @@ function checkHeldOut(current: MetaBlock, next: MetaBlock, shards: readonly Uint
 
 const sameValidation = ({ manifest: a }: MetaBlock, { manifest: b }: MetaBlock): boolean =>
   equalBytes(a.validation.root, b.validation.root) && a.validation.context === b.validation.context;
-
-function heldOutOps(shards: readonly Uint8Array[] | undefined): KvOp[] {
-  if (!shards) return [];
-  const root = merkleRoot(shards);
-  return shards.map((shard, i) => put(bucketKey(BUCKET.heldOutShard, root, i), shard));
-}

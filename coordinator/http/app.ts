@@ -10,6 +10,7 @@ import helmet from 'helmet';
 import { addAccounts } from '#coordinator/http/accounts.ts';
 import { addClaims } from '#coordinator/http/claims.ts';
 import { addCompletions } from '#coordinator/http/completions.ts';
+import { addEpochs } from '#coordinator/http/epochs.ts';
 import { limitWrites, trustProxy, type WriteLimits } from '#coordinator/http/limit-writes.ts';
 import { addMeta } from '#coordinator/http/meta.ts';
 import { parse } from '#coordinator/http/parse.ts';
@@ -76,6 +77,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
     response.type(contentType).send(body);
   });
   addReading(app, api);
+  addEpochs(app, api);
   addMeta(app, api);
   addAccounts(app, api, requireJson);
   addProofs(app, api);

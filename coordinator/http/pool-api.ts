@@ -1,5 +1,6 @@
 import type { ChatEnd } from '#coordinator/chat/chat.ts';
 import type { Upload } from '#coordinator/submission/entrance.ts';
+import type { EpochDetail, EpochView } from '#shared/api/epoch-schemas.ts';
 import type { EntryProof, TensorProof } from '#shared/api/proof-schemas.ts';
 import type {
   AccountView,
@@ -77,6 +78,8 @@ export interface PoolApi {
     minted: string;
     burned: string;
   }>;
+  readonly epochs: (range: { from?: number | undefined; limit: number }) => Promise<EpochView[]>;
+  readonly epoch: (number: number) => Promise<EpochDetail | undefined>;
   readonly entryProof: (seq: number, height: number | undefined) => Promise<EntryProof>;
   readonly tensorProof: (name: string) => Promise<TensorProof>;
   /** Encoded units of a log of work, hex. */

@@ -1,5 +1,6 @@
 import { accountEntries, entryIndexOps, indexMissing } from '#coordinator/ledger/account-entries.ts';
 import { growJournalTree, journalPath, openJournalTree } from '#coordinator/ledger/journal-tree.ts';
+import { allVested, vestedOf, vestingOps } from '#coordinator/ledger/vesting.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import {
@@ -20,6 +21,7 @@ import {
 } from '#shared/crypto/bytes.ts';
 import { type GrowingTree, rootOfPeaks } from '#shared/crypto/merkle-tree.ts';
 import { must } from '#shared/errors/pool-error.ts';
+import type { Vested } from '#shared/reward/vested.ts';
 
 export interface LedgerTotals {
   readonly minted: bigint;
@@ -133,6 +135,22 @@ export class Ledger {
     return value ? readU64be(value) : 0n;
   }
 
+  /** What vests of a submission's reward; undefined where nothing does, or does no more. */
+  vested(submission: Uint8Array): Promise<Vested | undefined> {
+    return vestedOf(this.#kv, submission);
+  }
+
+  /** All that vests, of whatever account. */
+  allVested(): Promise<Vested[]> {
+    return allVested(this.#kv);
+  }
+
+  /** Base units that vest for an account. */
+  async vesting(address: string): Promise<bigint> {
+    const own = (await this.allVested()).filter(({ submitter }) => submitter === address);
+    return own.reduce((sum, { amount }) => sum + amount, 0n);
+  }
+
   /** Entries of an account with a number below `before`, newest first. */
   accountEntries(
     address: string,
@@ -186,6 +204,7 @@ export class Ledger {
           entries.map(({ entry }) => entry),
           head.seq,
         ),
+        ...vestingOps(entries.map(({ entry }) => entry)),
       ],
       entries: entries.map(({ entry }) => entry),
       state: { journal: head, tree: grown.tree, totals, sum },

@@ -10,7 +10,7 @@ const PREFIX = 'aiblock_';
 const EVALUATION_OUTCOMES = ['agreed', 'outvoted', 'late', 'canary-right', 'canary-wrong'] as const;
 export type EvaluationOutcome = (typeof EVALUATION_OUTCOMES)[number];
 /** What workers put tokens through the model for: to judge a submission, to measure a head, to test a worker. */
-const EVALUATION_PURPOSES = ['judge', 'head', 'canary'] as const;
+const EVALUATION_PURPOSES = ['judge', 'head', 'canary', 'held-out'] as const;
 export type EvaluationPurpose = (typeof EVALUATION_PURPOSES)[number];
 const CHAT_OUTCOMES = ['stop', 'length', 'cancelled', 'error'] as const;
 

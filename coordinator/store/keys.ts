@@ -53,6 +53,14 @@ export const BUCKET = {
   worker: 0x50,
   /** public key → what the pool thinks of its results: see reputations.ts. */
   reputation: 0x51,
+  /** u64 number → epoch: its seals, and its shards once they are revealed: see epochs.ts. */
+  epoch: 0x60,
+  /** Submission id → what workers found of it on held-out windows: see held-out-results.ts. */
+  heldOutResult: 0x61,
+  /** Submission id → submitter and amount of a reward that vests: see ledger/vesting.ts. */
+  vesting: 0x62,
+  /** u64 B height up to which seals are counted into epochs. */
+  epochHeight: 0x63,
   /** SHA-256 of a one-time token → what it allows, and how often it was used: see worker-tokens.ts. */
   workerToken: 0x52,
   /** u64 sequence of a journal entry that forfeits → u64 amount. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { epochSchema } from '#shared/api/epoch-schemas.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { SUBMISSION_STATES } from '#shared/lifecycle.ts';
 
@@ -323,6 +324,7 @@ export const feedEventSchema = z.discriminatedUnion('type', [
     submission: hex32.nullable(),
     blocks: z.number(),
   }),
+  z.strictObject({ type: z.literal('epoch'), at: z.number(), epoch: epochSchema }),
   /** Another Meta block rules. */
   z.strictObject({ type: z.literal('meta'), at: z.number(), index: z.number(), hash: hex32 }),
   z.strictObject({ type: z.literal('loss'), at: z.number(), point: lossPointSchema }),

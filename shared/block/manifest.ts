@@ -34,7 +34,12 @@ const manifestSchema = z.strictObject({
     shard_windows: zUint.min(1),
     root: zBytes(32),
     shards: z.array(z.custom<Uint8Array>((value) => value instanceof Uint8Array)),
-    held_out: z.strictObject({ root: zBytes(32), windows: zUint }),
+    held_out: z.strictObject({
+      root: zBytes(32),
+      windows: zUint,
+      /** After so many sealed submissions the next so many shards are revealed; without it none are. */
+      epoch: z.strictObject({ seals: zUint.min(1), shards: zUint.min(1) }).optional(),
+    }),
   }),
   gate: z.strictObject({
     delta_micro_nats: zUint,
@@ -125,6 +130,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     'BLOCK_ENCODING',
     'Meta payload: more signatures are asked for than there are governors',
   );
+  checkHeldOut(manifest);
   checkKeys(manifest);
   targetFromBits(manifest.pow.bits);
   return manifest;
@@ -142,6 +148,20 @@ function checkSchedule({ units, schedule }: Manifest['reward']): void {
     (units * BigInt(schedule.most_bp)) / BASIS_POINTS < 2n ** 64n,
     'BLOCK_ENCODING',
     'Meta payload: expected the most reward to be below 2^64 base units',
+  );
+}
+
+/** What vests must have an epoch at whose end it is decided, and an epoch something to reveal. */
+function checkHeldOut({ validation: { held_out }, reward }: Manifest): void {
+  must(
+    held_out.epoch === undefined || held_out.windows > 0,
+    'BLOCK_ENCODING',
+    'Meta payload: there are epochs, and no held-out windows to reveal at their ends',
+  );
+  must(
+    held_out.epoch !== undefined || reward.vesting_bp === 0,
+    'BLOCK_ENCODING',
+    'Meta payload: rewards vest, and there is no epoch at whose end they are released',
   );
 }
 

@@ -7,6 +7,7 @@ export type DigestKind =
   | 'submission'
   | 'claim'
   | 'attestation'
+  | 'held-out'
   | 'commitment'
   | 'recheck'
   | 'meta'

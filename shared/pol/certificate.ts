@@ -4,7 +4,7 @@ import { equalBytes } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { verifySignature } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { agree } from '#shared/pol/quorum.ts';
+import { agree, type Result } from '#shared/pol/quorum.ts';
 import { gateRule } from '#shared/pol/rule.ts';
 import {
   lastLook,
@@ -85,7 +85,11 @@ function verdictOf({ base, candidate }: Attestation, rule: SequentialRule): Sequ
   }
 }
 
-function checkQuorum(attestations: readonly Attestation[], quorum: Manifest['quorum']): void {
+/** PROTOCOL §8: enough different workers, of whom any two agree. BLOCK_CERTIFICATE otherwise. */
+export function checkQuorum(
+  attestations: readonly (Result & { readonly worker: Uint8Array })[],
+  quorum: Manifest['quorum'],
+): void {
   const { attestations: needed, tolerance_micro_nats: tolerance } = quorum;
   const workers = new Set(attestations.map(({ worker }) => worker.join()));
   refuseUnless(workers.size === attestations.length, 'a worker attests twice');

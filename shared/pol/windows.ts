@@ -66,6 +66,11 @@ export function encodeShard(windows: readonly ArrayLike<number>[], shape: Window
   return bytes;
 }
 
+/** Bytes of a shard of so many windows. */
+export function shardBytes(windows: number, shape: WindowShape): number {
+  return HEADER_BYTES + windows * (shape.context + 1) * tokenWidth(shape);
+}
+
 /** The bytes of a shard → its windows of T + 1 tokens. Any other length, header or token: BLOCK_ENCODING. */
 export function decodeShard(bytes: Uint8Array, shape: WindowShape): Uint32Array[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -78,7 +83,7 @@ export function decodeShard(bytes: Uint8Array, shape: WindowShape): Uint32Array[
   );
   const count = view.getUint32(16, true);
   // The length first: nothing is allocated for a count that the bytes do not bear out.
-  const length = HEADER_BYTES + count * windowTokens * width;
+  const length = shardBytes(count, shape);
   must(
     bytes.length === length && count > 0,
     'BLOCK_ENCODING',
@@ -198,7 +203,7 @@ function shardHeader(count: number, shape: WindowShape): Uint8Array {
 function emptyShard(count: number, shape: WindowShape) {
   must(count > 0, 'BLOCK_ENCODING', 'shard: expected at least one window');
   const width = tokenWidth(shape);
-  const bytes = new Uint8Array(HEADER_BYTES + count * (shape.context + 1) * width);
+  const bytes = new Uint8Array(shardBytes(count, shape));
   bytes.set(shardHeader(count, shape));
   return { bytes, view: new DataView(bytes.buffer), width };
 }

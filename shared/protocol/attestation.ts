@@ -10,6 +10,8 @@ export interface EvaluationTarget {
   readonly baseRoot: Uint8Array;
   readonly candidateRoot: Uint8Array;
   readonly windows: readonly number[];
+  /** Root of the held-out part, where the windows are of that and not of the public set. */
+  readonly heldOut?: Uint8Array | undefined;
 }
 
 /** Losses as they were found: null where one is not finite. */
@@ -18,17 +20,21 @@ export interface FoundLosses {
   readonly candidate: readonly (number | null)[];
 }
 
-/** PROTOCOL §8: what a worker signs about the losses it found. */
+/**
+ * PROTOCOL §8: what a worker signs about the losses it found. On held-out windows the head says nothing any more: the
+ * root of their shards stands in its place, under a kind of its own.
+ */
 export function attestationDigest(
   networkId: Uint8Array,
   target: EvaluationTarget,
   losses: FoundLosses,
 ): Uint8Array {
+  const { heldOut } = target;
   return digest(
-    'attestation',
+    heldOut ? 'held-out' : 'attestation',
     networkId,
     target.submission,
-    target.head,
+    heldOut ?? target.head,
     target.baseRoot,
     target.candidateRoot,
     resultsHash(target.windows, losses),

@@ -138,6 +138,15 @@ const ruleSchema = z.strictObject({
   clearZMilli: z.number().int().nonnegative().optional(),
 });
 
+/** Shards of the held-out part of the Meta block, one behind the other, each with its path to the root. */
+const heldOutSchema = z.strictObject({
+  root: hex(32),
+  /** Number of the first one. */
+  first: z.number().int().nonnegative(),
+  shards: z.array(z.strictObject({ hash: hex(32), path: z.array(hex(32)) })).min(1),
+});
+export type HeldOutRef = z.infer<typeof heldOutSchema>;
+
 export const toWorkerSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('challenge'),
@@ -171,6 +180,8 @@ export const toWorkerSchema = z.discriminatedUnion('type', [
     windows: z.array(z.number().int().nonnegative()),
     /** The gate, whose looks may end it early; null where every window is wanted. */
     rule: ruleSchema.nullable(),
+    /** Where the windows are not of the public set but of these revealed shards. */
+    heldOut: heldOutSchema.optional(),
   }),
   /** All that were asked have committed: the losses, please. */
   z.strictObject({ type: z.literal('reveal'), lease: id }),

@@ -3,6 +3,7 @@ import { Chain } from '#coordinator/chain/chain.ts';
 import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chain/genesis/create-genesis.ts';
 import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
+import type { HeldOutChecks } from '#coordinator/dispatch/held-out-checks.ts';
 import type { EvaluationJob, HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
 import { Reputations } from '#coordinator/dispatch/reputations.ts';
 import { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
@@ -45,6 +46,14 @@ interface PoolParts {
   readonly workers: Workers;
 }
 
+/** No epoch ever ends. */
+const NOTHING_DUE: HeldOutChecks = {
+  due: () => [],
+  describe: async () => null,
+  found: async () => undefined,
+  failed: () => undefined,
+};
+
 /** The evaluation stage with its real parts, in memory; queue and workers stand in the same process. */
 export class EvaluationPool {
   readonly accepted: string[] = [];
@@ -75,6 +84,7 @@ export class EvaluationPool {
         submissions,
         reputations,
         salts: new Salts(chain.networkId, new Uint8Array(32).fill(5)),
+        heldOut: NOTHING_DUE,
         now: Date.now,
       },
       {
@@ -266,6 +276,7 @@ export class StandIn {
       baseRoot: fromHex(lease.model.root, 32),
       candidateRoot: fromHex(lease.candidateRoot, 32),
       windows: lease.windows.slice(0, losses.base.length),
+      heldOut: lease.heldOut && fromHex(lease.heldOut.root, 32),
     };
     const signature = sign(attestationDigest(this.pool.chain.networkId, target, losses), this.key.secretKey);
     return {

@@ -167,6 +167,7 @@ export class FakeWorker {
       baseRoot: fromHex(lease.model.root, 32),
       candidateRoot: fromHex(lease.candidateRoot, 32),
       windows,
+      heldOut: lease.heldOut && fromHex(lease.heldOut.root, 32),
     };
     const signature = sign(attestationDigest(this.network, target, losses), this.options.key.secretKey);
     return {

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Chain } from '#coordinator/chain/chain.ts';
 import type { GenesisContent } from '#coordinator/chain/genesis/content.ts';
-import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chain/genesis/create-genesis.ts';
+import {
+  createGenesis,
+  DEV_TIMESTAMP_MS,
+  type GenesisOptions,
+  writeGenesis,
+} from '#coordinator/chain/genesis/create-genesis.ts';
 import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { CHAT_DEFAULTS } from '#coordinator/chat/chat.ts';
 import { EVALUATION_DEFAULTS } from '#coordinator/evaluation/evaluation.ts';
@@ -39,9 +44,10 @@ export class TestCoordinator {
   static async start(
     options: Partial<CoordinatorOptions> = {},
     content: GenesisContent = smallContent(),
+    rules: ChainRules = {},
   ): Promise<TestCoordinator> {
     const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'aiblock-test-')));
-    await makeChain(dataDir, content);
+    await makeChain(dataDir, content, rules);
     const coordinator = new TestCoordinator(dataDir, options);
     await coordinator.start();
     return coordinator;
@@ -146,8 +152,15 @@ export class TestCoordinator {
   }
 }
 
+/** What differs from the development network's rules. */
+export type ChainRules = Pick<GenesisOptions, 'epoch' | 'quorum' | 'gate'>;
+
 /** A chain of the small model, unless the folder has one. */
-export async function makeChain(dataDir: string, content: GenesisContent = smallContent()): Promise<void> {
+export async function makeChain(
+  dataDir: string,
+  content: GenesisContent = smallContent(),
+  rules: ChainRules = {},
+): Promise<void> {
   const kv = await openRocksKv(join(dataDir, 'store'));
   try {
     if (await Chain.exists(kv)) return;
@@ -162,6 +175,7 @@ export async function makeChain(dataDir: string, content: GenesisContent = small
       timestampMs: DEV_TIMESTAMP_MS,
       content,
       powBits: EASY_BITS,
+      ...rules,
     });
     await writeGenesis({ kv, payloads: new PayloadStore(kv) }, { genesis, content });
   } finally {

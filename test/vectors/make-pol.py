@@ -1,4 +1,4 @@
-"""Writes pol.json: the gate with looks, delta and its decay, windows by stage, commitments, re-checks. See make-protocol.py."""
+"""Writes pol.json: the gate with looks, delta and its decay, windows by stage, commitments, re-checks, epochs. See make-protocol.py."""
 
 import random
 from fractions import Fraction
@@ -104,6 +104,61 @@ def make_rechecks():
     return cases
 
 
+def make_held_out():
+    """What workers sign of held-out windows, and whether it holds: at least half of delta on the mean."""
+    cases, submission, root, before, after = [], filled(32, 1), filled(32, 2), filled(32, 3), filled(32, 4)
+    for delta, base, candidate in [
+        (2_000, [5_000_000, 4_000_000, 6_000_000], [4_999_000, 3_999_000, 5_999_000]),
+        (2_000, [5_000_000, 4_000_000, 6_000_000], [4_999_000, 3_999_000, 5_999_001]),
+        (0, [7], [7]), (1, [7], [7]), (3, [7, 7], [4, 7]), (3, [7, 7], [5, 7]),
+        (2, [None, 5], [9, 4]), (2, [None, 5], [None, 5]), (0, [None], [None]), (0, [9, 9], [1, None]),
+    ]:
+        windows = list(range(40, 40 + len(base)))
+        results = sha256(cbor([windows, base, candidate]))
+        gains = [b - c for b, c in zip(base, candidate) if b is not None and c is not None]
+        lost = any(b is not None and c is None for b, c in zip(base, candidate))
+        holds = not lost and (not gains or Fraction(sum(gains), len(gains)) >= Fraction(delta, 2))
+        cases.append({"network": NETWORK, "submission": submission, "root": root, "baseRoot": before, "candidateRoot": after,
+                      "windows": windows, "base": base, "candidate": candidate, "delta": delta, "holds": holds,
+                      "digest": digest("held-out", NETWORK, submission, root, before, after, results)})
+    return cases
+
+
+def make_epochs():
+    """Seals one after another under these held-out parts (root, windows, seals, shards) -> epoch and shards of each."""
+    cases = []
+    a, b = filled(32, 20), filled(32, 21)
+    for shard_windows, rules in [
+        (16, [(a, 280, 3, 2)] * 8),
+        (16, [(a, 40, 2, 2)] * 6),  # the last epoch gets what is left, then there is none
+        (16, [(a, 280, 3, 2)] * 4 + [(b, 100, 2, 1)] * 3 + [(a, 280, 3, 2)] * 2),  # another part, and back
+        (8, [(a, 80, 4, 3)] * 2 + [None] * 2 + [(a, 80, 4, 3)] * 3),  # no epochs for a while
+        (8, [(a, 80, 4, 3)] * 5 + [(a, 80, 2, 4)] * 5),  # the same part, other epochs
+    ]:
+        given, number, current, taken, places = {}, -1, None, 0, []
+        for rule in rules:
+            if current is None or rule != current["rule"] or taken == rule[2]:
+                current = None
+                if rule is not None:
+                    root, windows, seals, wanted = rule
+                    total = -(-windows // shard_windows)
+                    first = given.get(root, 0)
+                    shards = min(wanted, total - first)
+                    if shards > 0:
+                        number, taken = number + 1, 0
+                        given[root] = first + shards
+                        end = min(windows, (first + shards) * shard_windows)
+                        current = {"rule": rule, "epoch": {"number": number, "root": root, "seals": seals, "firstShard": first, "shards": shards},
+                                   "windows": [first * shard_windows, end]}
+            if current:
+                taken += 1
+            places.append(current and {**current["epoch"], "windows": current["windows"]})
+        cases.append({"shard_windows": shard_windows, "places": places,
+                      "rules": [r and {"root": r[0], "windows": r[1], "epoch": {"seals": r[2], "shards": r[3]}} for r in rules]})
+    return cases
+
+
 if __name__ == "__main__":
     write("pol", {"standings": make_standings(random.Random(17)), "deltas": make_deltas(), "stages": make_stages(),
-                  "commitments": make_commitments(), "rechecks": make_rechecks()})
+                  "commitments": make_commitments(), "rechecks": make_rechecks(),
+                  "heldOut": make_held_out(), "epochs": make_epochs()})

@@ -1,7 +1,7 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { firstDecision, type SequentialRule } from '#shared/pol/sequential.ts';
-import type { ModelRef, TensorRefMessage } from '#shared/protocol/worker.ts';
-import type { LossResult } from '#worker/evaluate/evaluation.ts';
+import type { HeldOutRef, ModelRef, TensorRefMessage } from '#shared/protocol/worker.ts';
+import type { LossRequest, LossResult } from '#worker/evaluate/evaluation.ts';
 import { LossCache, type WindowLoss } from '#worker/evaluate/loss-cache.ts';
 import { withTensors } from '#worker/model/model-slot.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
@@ -16,6 +16,8 @@ export interface EvaluationJob {
   readonly windows: readonly number[];
   /** The gate, whose looks may end the evaluation early; without it every window is evaluated. */
   readonly rule?: SequentialRule | null;
+  /** Where the windows are of these shards, and not of the public set. */
+  readonly heldOut?: HeldOutRef | undefined;
   readonly bearer: string;
 }
 
@@ -35,7 +37,9 @@ export interface EvaluatorOptions {
 
 type Progress = (done: number, total: number) => void;
 
-/** Has losses computed by the evaluation process, and remembers them by model root and window. */
+type Wanted = Pick<EvaluationJob, 'windows' | 'heldOut'>;
+
+/** Has losses computed by the evaluation process, and remembers them by model root, set and window. */
 export class Evaluator {
   readonly #host: ProcessHost;
   readonly #options: EvaluatorOptions;
@@ -57,20 +61,22 @@ export class Evaluator {
    */
   async evaluate(job: EvaluationJob, signal: AbortSignal, progress: Progress): Promise<EvaluationOutcome> {
     const start = this.#options.now();
-    const { model, windows } = job;
+    const { model, windows, bearer, heldOut } = job;
     const candidate = withTensors(model, job.changed, job.candidateRoot);
-    const steps = { done: 0, total: Math.max(1, this.#countMissing([model, candidate], windows)) };
+    const steps = { done: 0, total: Math.max(1, this.#countMissing([model, candidate], job)) };
     const onEvent = (event: unknown) => progress(steps.done + (event as { done: number }).done, steps.total);
     let tokens = 0;
     for (const end of job.rule?.looks ?? [windows.length]) {
       const seen = windows.slice(0, end);
       for (const ref of model.root === candidate.root ? [candidate] : [model, candidate]) {
-        const list = this.#missing(ref, seen);
+        const list = this.#missing(ref, { windows: seen, heldOut });
         if (list.length === 0) continue;
-        tokens += await this.#compute({ ref, windows: list, bearer: job.bearer }, signal, onEvent);
+        tokens += await this.#compute({ model: ref, windows: list, heldOut, bearer }, signal, onEvent);
         steps.done += list.length;
       }
-      const found = { base: this.#losses(model, seen), candidate: this.#losses(candidate, seen) };
+      const losses = (ref: ModelRef) =>
+        seen.map((window) => this.#known.get(keyOf(ref, heldOut), window) ?? null);
+      const found = { base: losses(model), candidate: losses(candidate) };
       if (end === windows.length || this.#decides(found, job.rule))
         return { ...found, tokens, ms: this.#options.now() - start };
     }
@@ -84,31 +90,28 @@ export class Evaluator {
     );
   }
 
-  #losses(ref: ModelRef, windows: readonly number[]): WindowLoss[] {
-    return windows.map((window) => this.#known.get(keyOf(ref), window) ?? null);
-  }
-
-  #countMissing(refs: readonly ModelRef[], windows: readonly number[]): number {
+  #countMissing(refs: readonly ModelRef[], wanted: Wanted): number {
     const different = new Map(refs.map((ref) => [ref.root, ref]));
-    return [...different.values()].reduce((sum, ref) => sum + this.#missing(ref, windows).length, 0);
+    return [...different.values()].reduce((sum, ref) => sum + this.#missing(ref, wanted).length, 0);
   }
 
-  #missing(ref: ModelRef, windows: readonly number[]): number[] {
-    return windows.filter((window) => this.#known.get(keyOf(ref), window) === undefined);
+  #missing(ref: ModelRef, { windows, heldOut }: Wanted): number[] {
+    return windows.filter((window) => this.#known.get(keyOf(ref, heldOut), window) === undefined);
   }
 
   async #compute(
-    what: { ref: ModelRef; windows: readonly number[]; bearer: string },
+    losses: LossRequest,
     signal: AbortSignal,
     onEvent: (event: unknown) => void,
   ): Promise<number> {
-    const request = { kind: 'losses', model: what.ref, windows: what.windows, bearer: what.bearer };
     const { deadlineMs } = this.#options;
+    const request = { kind: 'losses', ...losses };
     const result = (await this.#host.request({ request, signal, onEvent, deadlineMs })) as LossResult;
-    this.#known.put(keyOf(what.ref), what.windows, result.losses);
+    this.#known.put(keyOf(losses.model, losses.heldOut), losses.windows, result.losses);
     return result.tokens;
   }
 }
 
-/** A window's number means another text under another Meta block. */
-const keyOf = ({ metaPayload, root }: ModelRef): string => `${metaPayload} ${root}`;
+/** A window's number means another text under another Meta block, and in the held-out part. */
+const keyOf = ({ metaPayload, root }: ModelRef, heldOut: HeldOutRef | undefined): string =>
+  `${metaPayload} ${root} ${heldOut?.root ?? ''}`;

@@ -136,6 +136,7 @@ export class EvaluateRole implements WorkRole {
       baseRoot: fromHex(lease.model.root, 32),
       candidateRoot: fromHex(lease.candidateRoot, 32),
       windows,
+      heldOut: lease.heldOut && fromHex(lease.heldOut.root, 32),
     };
     // A loss that is not finite is signed as null: such a result can be attested, though never certified.
     const signature = sign(attestationDigest(networkId, target, outcome), this.#deps.key.secretKey);

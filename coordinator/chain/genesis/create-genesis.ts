@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { metaOps, sealOps } from '#coordinator/chain/chain.ts';
 import type { GenesisContent, GenesisTensor } from '#coordinator/chain/genesis/content.ts';
 import { counted, UNWATCHED, type Watch } from '#coordinator/progress.ts';
-import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
-import { type KV, put } from '#coordinator/store/kv.ts';
+import { genesisShardOps } from '#coordinator/store/held-out-shards.ts';
+import type { KV } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
 import { bodyHash, encodeBody, type ParameterBody } from '#shared/block/body.ts';
 import {
@@ -48,6 +48,8 @@ export interface GenesisOptions {
   readonly quorum?: Partial<Manifest['quorum']>;
   /** What differs from the development network's gate. */
   readonly gate?: Partial<Manifest['gate']> | undefined;
+  /** Seals of an epoch, and the shards it reveals; by the number of shards where it is left out. */
+  readonly epoch?: Manifest['validation']['held_out']['epoch'];
   /** What differs from the development network's reward. */
   readonly reward?: Partial<Manifest['reward']>;
 }
@@ -68,6 +70,12 @@ const GATE: Manifest['gate'] = {
   early: { looks: [16, 32, 64], hopeless_z_milli: 4_000 },
   decay: { blocks: 520, keep_bp: 8_000, floor_micro_nats: 2_000 },
 };
+/** A sealed submission every minute or few makes an epoch some ten minutes long. */
+const EPOCH_SEALS = 6;
+/** The held-out part should last for so many epochs, unless each then reveals more than it needs. */
+const EPOCHS = 9;
+/** As many windows as the gate sees tell more than enough; each is evaluated twice for every seal of the epoch. */
+const EPOCH_WINDOWS = GATE_WINDOWS;
 /** One worker is enough to begin with; a pool that lets strangers evaluate asks for more than may lie together. */
 const QUORUM: Manifest['quorum'] = { attestations: 1, tolerance_micro_nats: 10, trusted_after: 10 };
 /**
@@ -117,7 +125,7 @@ export async function writeGenesis(
   for (const block of genesis.blocks) chain.apply(block, meta);
   await stores.payloads.put(meta.payloadHash, genesis.metaPayload);
   await storeTensors(stores.payloads, content.tensors, watch);
-  const heldOut = content.heldOutShards.map((shard, i) => put(bucketKey(BUCKET.heldOutShard, i), shard));
+  const heldOut = genesisShardOps(content.heldOutShards);
   await stores.kv.batch([...heldOut, ...metaOps(genesis.meta), ...sealOps(genesis.blocks, chain.sealed)], {
     durable: true,
   });
@@ -158,6 +166,7 @@ function manifestOf({
   powBits,
   quorum,
   gate,
+  epoch,
   reward,
 }: GenesisOptions): Manifest {
   return {
@@ -179,7 +188,11 @@ function manifestOf({
       shard_windows: content.shardWindows,
       root: merkleRoot(content.publicShards),
       shards: [...content.publicShards],
-      held_out: { root: merkleRoot(content.heldOutShards), windows: countWindows(content.heldOutShards) },
+      held_out: {
+        root: merkleRoot(content.heldOutShards),
+        windows: countWindows(content.heldOutShards),
+        epoch: epoch ?? epochOf(content),
+      },
     },
     gate: { ...GATE, ...gate },
     quorum: { ...QUORUM, ...quorum },
@@ -188,6 +201,14 @@ function manifestOf({
     fees: { chat_token_units: 0n },
     pool_key: pool.publicKey,
     governors: { threshold: 1, keys: [governor.publicKey] },
+  };
+}
+
+function epochOf({ heldOutShards, shardWindows }: GenesisContent): GenesisOptions['epoch'] {
+  const most = Math.ceil(EPOCH_WINDOWS / shardWindows);
+  return {
+    seals: EPOCH_SEALS,
+    shards: Math.max(1, Math.min(most, Math.floor(heldOutShards.length / EPOCHS))),
   };
 }
 

@@ -67,6 +67,16 @@ test('the texts that only some models have: there or not, and never of another t
 const schedule = { gain_micro_nats: 40_000, least_bp: 2_500, most_bp: 20_000 };
 const { reward, gate, governors, validation, quorum } = value;
 const key = governors.keys[0] as Uint8Array;
+const heldOut = (epoch: object) => ({ ...validation.held_out, epoch });
+test('rewards may vest where epochs end', () => {
+  const changed = {
+    validation: { ...validation, held_out: heldOut({ seals: 1, shards: 9 }) },
+    reward: { ...reward, vesting_bp: 10_000 },
+  };
+  const manifest = decodeManifest(encodeCbor({ ...value, ...changed } as unknown as CborValue));
+  assert.deepEqual(manifest.validation.held_out.epoch, { seals: 1, shards: 9 });
+});
+
 const refused: [string, object][] = [
   ['another version', { v: 2 }],
   ['no name', { name: '' }],
@@ -76,6 +86,13 @@ const refused: [string, object][] = [
   ['a split of 10,001', { reward: { ...reward, split_bp: { ...reward.split_bp, pool: 501 } } }],
   ['a reward below zero', { reward: { ...reward, units: -1 } }],
   ['more than all vesting', { reward: { ...reward, vesting_bp: 10_001 } }],
+  ['vesting rewards without an epoch', { reward: { ...reward, vesting_bp: 1 } }],
+  ['an epoch of no seals', { validation: { ...validation, held_out: heldOut({ seals: 0, shards: 1 }) } }],
+  ['an epoch of no shards', { validation: { ...validation, held_out: heldOut({ seals: 1, shards: 0 }) } }],
+  [
+    'an epoch without windows',
+    { validation: { ...validation, held_out: { ...heldOut({ seals: 1, shards: 1 }), windows: 0 } } },
+  ],
   ['an empty window of work', { reward: { ...reward, window_units: 0 } }],
   ['an unknown scheme', { reward: { ...reward, scheme: 'pps' } }],
   ['a minimum payout below zero', { reward: { ...reward, min_payout_units: -1 } }],

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { newKeyPair } from '#coordinator/store/key-files.ts';
+import {
+  type EpochDetail,
+  type EpochView,
+  epochDetailSchema,
+  epochsSchema,
+} from '#shared/api/epoch-schemas.ts';
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { verifyMerklePath } from '#shared/crypto/merkle.ts';
+import { better, type EvaluateLease } from '#test/helpers/fake-worker.ts';
+import { fileOf, post, SMALL_TENSOR, smallContent } from '#test/helpers/small-genesis.ts';
+import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
+import { skipWithout } from '#test/helpers/tools.ts';
+import { until } from '#test/helpers/until.ts';
+
+/** Three held-out shards: an epoch of two, and one of the last. */
+const RULES = { epoch: { seals: 2, shards: 2 } };
+
+describe('epochs', { skip: skipWithout('redis-server') }, () => {
+  const running: TestCoordinator[] = [];
+  const start = async (rules = RULES) => {
+    const pool = await TestCoordinator.start({}, smallContent(), rules);
+    running.push(pool);
+    return pool;
+  };
+  after(async () => {
+    for (const pool of running) await pool.destroy();
+  });
+  const seal = async (pool: TestCoordinator, value: number) => {
+    const file = fileOf(await pool.model(), {
+      key: newKeyPair(),
+      tensors: { [SMALL_TENSOR]: value + 0.125 },
+    });
+    assert.equal((await post(pool.url, file)).status, 202);
+    await pool.reaches(file.id, 'paid');
+    return file.id;
+  };
+  const epochs = async (pool: TestCoordinator): Promise<EpochView[]> =>
+    epochsSchema.parse((await pool.get('/epochs')).body).epochs;
+  const epoch = async (pool: TestCoordinator, number: number): Promise<EpochDetail> =>
+    epochDetailSchema.parse((await pool.get(`/epochs/${number}`)).body);
+  const settled = (pool: TestCoordinator, number: number) =>
+    until(`epoch ${number} is settled`, async () => {
+      const found = (await epochs(pool))[number];
+      return found?.state === 'settled' && found;
+    });
+  /** Gains everywhere, but for what the submissions in `tuned` lose on text that nobody had seen. */
+  const judging = (tuned: Set<string>) => (lease: EvaluateLease) => {
+    const found = better(100_000)(lease);
+    const isGone = lease.heldOut !== undefined && tuned.has(lease.submission);
+    return isGone ? { base: found.base, candidate: found.base.map((loss) => loss + 1_000) } : found;
+  };
+
+  it('shows shards at the end alone, and says what held on them and what did not', async () => {
+    const pool = await start();
+    const tuned = new Set<string>();
+    await pool.attach({ losses: judging(tuned) });
+    const [shard] = smallContent().heldOutShards;
+    const secret = toHex(await sha256(shard as Uint8Array));
+    const first = await seal(pool, 1);
+    assert.deepEqual(
+      (await epochs(pool)).map(({ state, submissions }) => [state, submissions.length]),
+      [['open', 1]],
+    );
+    assert.equal((await pool.get(`/payload/${secret}`)).status, 404);
+    assert.deepEqual((await epoch(pool, 0)).revealed, []);
+    const file = fileOf(await pool.model(), { key: newKeyPair(), tensors: { [SMALL_TENSOR]: 2.125 } });
+    tuned.add(file.id);
+    assert.equal((await post(pool.url, file)).status, 202);
+    const done = await settled(pool, 0);
+    assert.deepEqual(
+      done.submissions.map(({ submission, held }) => [submission, held]),
+      [
+        [first, true],
+        [file.id, false],
+      ],
+    );
+    const { root, revealed, windows, results } = await epoch(pool, 0);
+    assert.deepEqual(windows, { first: 0, count: 32 });
+    for (const { index, hash, path } of revealed) {
+      const response = await fetch(new URL(`/payload/${hash}`, pool.url));
+      const leaf = new Uint8Array(await response.arrayBuffer());
+      const claim = { leaf, index, size: 3, path: path.map((node) => fromHex(node, 32)) };
+      assert.ok(verifyMerklePath(fromHex(root, 32), claim));
+    }
+    assert.equal(revealed[0]?.hash, secret);
+    assert.deepEqual(
+      results.map(({ attestations }) => attestations.map(({ base }) => base.length)),
+      [[32], [32]],
+    );
+    assert.deepEqual(pool.faults(), []);
+  });
+
+  it('goes on after a restart, gives the last epoch what is left, and then has no more', async () => {
+    const pool = await start();
+    const quiet = await pool.attach({
+      onEvaluate: (worker, lease) => {
+        if (lease.heldOut === undefined) worker.evaluated(lease);
+        worker.send({ type: 'ready', role: 'evaluate' });
+      },
+    });
+    for (const value of [1, 2]) await seal(pool, value);
+    await quiet.next('evaluate', ({ heldOut }) => heldOut !== undefined);
+    assert.equal((await epochs(pool))[0]?.state, 'revealed');
+    await pool.restart();
+    assert.equal((await epochs(pool))[0]?.state, 'revealed');
+    await pool.attach();
+    await settled(pool, 0);
+    for (const value of [3, 4]) await seal(pool, value);
+    assert.equal((await settled(pool, 1)).shards, 1);
+    assert.deepEqual((await epoch(pool, 1)).windows, { first: 32, count: 10 });
+    await seal(pool, 5);
+    assert.equal((await epochs(pool)).length, 2);
+    assert.equal((await pool.get('/epochs/2')).status, 404);
+    assert.equal((await pool.get('/epochs/x')).status, 400);
+    assert.deepEqual(pool.faults(), []);
+  });
+});
+
+async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+}
