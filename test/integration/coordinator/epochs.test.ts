@@ -60,10 +60,8 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     const [shard] = smallContent().heldOutShards;
     const secret = toHex(await sha256(shard as Uint8Array));
     const first = await seal(pool, 1);
-    assert.deepEqual(
-      (await epochs(pool)).map(({ state, submissions }) => [state, submissions.length]),
-      [['open', 1]],
-    );
+    const open = await until('it is counted', async () => (await epochs(pool))[0]);
+    assert.deepEqual([open.state, open.submissions.length], ['open', 1]);
     assert.equal((await pool.get(`/payload/${secret}`)).status, 404);
     assert.deepEqual((await epoch(pool, 0)).revealed, []);
     const file = fileOf(await pool.model(), { key: newKeyPair(), tensors: { [SMALL_TENSOR]: 2.125 } });
