@@ -4,6 +4,8 @@ import { register as coordinator } from '#coordinator/cli/coordinator.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { register as init } from '#coordinator/cli/init.ts';
 import { register as up } from '#coordinator/cli/up.ts';
+import { register as workerToken } from '#coordinator/cli/worker-token.ts';
+import { register as workers } from '#coordinator/cli/workers.ts';
 import { childEnvironment, readEnvironment, readHubAccess } from '#coordinator/env.ts';
 import { ENVIRONMENT } from '#shared/env.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
@@ -30,6 +32,7 @@ Examples:
   $ aiblock init --name "My pool"               a chain of your own, with keys of your own
   $ aiblock init --model HuggingFaceTB/SmolLM2-135M   the same, from a checkpoint
   $ aiblock coordinator                         the coordinator alone
+  $ aiblock worker-token create --name attic    a token for somebody else's worker
   $ aiblock worker --coordinator wss://pool.example --token TOKEN
   $ aiblock verify B 60                         check one block, and evaluate its loss again
 
@@ -61,7 +64,8 @@ async function main(): Promise<number> {
       .showSuggestionAfterError()
       .addHelpText('after', OTHER_COMMANDS);
     const environment = cliEnvironment();
-    for (const register of [up, init, coordinator, backup]) register(program, environment);
+    const commands = [up, init, coordinator, backup, workerToken, workers];
+    for (const register of commands) register(program, environment);
     await program.parseAsync(process.argv);
     return EXIT.fine;
   } catch (error) {

@@ -26,6 +26,8 @@ import { MiningStage } from '#coordinator/mining/mining.ts';
 import { WorkBoard } from '#coordinator/mining/work-board.ts';
 import { Notices } from '#coordinator/notices.ts';
 import { openWorkers } from '#coordinator/open-workers.ts';
+import { workerOperations } from '#coordinator/operator/operations.ts';
+import { serveOperator } from '#coordinator/operator/server.ts';
 import type { CoordinatorOptions } from '#coordinator/options.ts';
 import { PayoutStage } from '#coordinator/payout/payout.ts';
 import { Pipeline } from '#coordinator/pipeline.ts';
@@ -155,12 +157,13 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   log.info('Redis is ready', { redis: redis.describe });
 
   const salts = new Salts(chain.networkId, await readSecret(options.dataDir, 'salts'));
-  const { workers, reputations } = await openWorkers(kv, {
+  const workerParts = await openWorkers(kv, {
     networkId: chain.networkId,
     poolToken: options.workerToken ?? (await workerToken(options.dataDir)),
     now: Date.now,
     onFault: (message, error) => log.warn(message, {}, error),
   });
+  const { workers, reputations } = workerParts;
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
   const board = new WorkBoard(workers);
@@ -327,6 +330,9 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const edge = new WebSocketEdge(http, endpoints, networkOfRequest(app));
   closers.push(() => pipeline.close());
   await pipeline.start();
+  const operations = workerOperations(workerParts);
+  const onFault = (message: string, error: unknown) => log.error(message, {}, error);
+  closers.push(await serveOperator({ dataDir: options.dataDir, operations, onFault }));
   const url = await serve(http, options, closers);
   // First of all: the HTTP server waits for every connection, also for those that became WebSockets.
   closers.push(() => edge.close());

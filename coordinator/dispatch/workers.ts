@@ -114,6 +114,10 @@ export class Workers {
     for (const listener of this.#listeners) listener.onMessage?.(session, message);
   }
 
+  session(publicKey: Uint8Array): WorkerSession | undefined {
+    return this.#sessions.get(toHex(publicKey));
+  }
+
   sessions(): WorkerSession[] {
     return [...this.#sessions.values()];
   }

@@ -14,6 +14,8 @@ const COMMANDS = [
   'backup',
   'restore',
   'worker',
+  'workers',
+  'worker-token',
   'miner',
   'train',
   'submit',
