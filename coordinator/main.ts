@@ -26,6 +26,7 @@ Commands that work against a pool (see aiblock COMMAND --help):
   doctor                what keeps this machine from working, and how to mend it
   export DIR            write the head as a Hugging Face folder
   wallet                keys, balances and payments
+  meta                  the rules of a pool, and how its governors change them
 
 Examples:
   $ aiblock up                                  the whole pool on this machine

@@ -5,6 +5,7 @@ import { register as chat } from '#worker/cli/chat.ts';
 import type { CommandEnvironment } from '#worker/cli/command.ts';
 import { register as doctor } from '#worker/cli/doctor.ts';
 import { register as exportModel } from '#worker/cli/export.ts';
+import { register as meta } from '#worker/cli/meta.ts';
 import { register as miner } from '#worker/cli/miner.ts';
 import { register as proof } from '#worker/cli/proof.ts';
 import { register as submit } from '#worker/cli/submit.ts';
@@ -16,7 +17,20 @@ import { register as worker } from '#worker/cli/worker.ts';
 import { readEnvironment } from '#worker/env.ts';
 
 /** The commands that work against a pool, each in its own file. */
-const COMMANDS = [worker, miner, train, submit, upload, wallet, chat, verify, proof, doctor, exportModel];
+const COMMANDS = [
+  worker,
+  miner,
+  train,
+  submit,
+  upload,
+  wallet,
+  meta,
+  chat,
+  verify,
+  proof,
+  doctor,
+  exportModel,
+];
 
 const EXIT = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 

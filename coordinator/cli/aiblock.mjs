@@ -12,6 +12,7 @@ const WORKER_COMMANDS = [
   'submit',
   'upload',
   'wallet',
+  'meta',
   'chat',
   'verify',
   'proof',

@@ -124,6 +124,10 @@ export function readShards(
   });
 }
 
+/** Windows in shards that were made here: what their headers say. */
+export const countWindows = (shards: readonly Uint8Array[]): number =>
+  shards.reduce((sum, shard) => sum + new DataView(shard.buffer, shard.byteOffset).getUint32(16, true), 0);
+
 /** Merkle root over the shards' bytes, in order. */
 export function shardsRoot(shards: readonly Uint8Array[]): Uint8Array {
   return merkleRoot(shards);

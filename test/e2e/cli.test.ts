@@ -24,6 +24,7 @@ const COMMANDS = [
   'verify',
   'proof',
   'wallet',
+  'meta',
   'doctor',
   'export',
 ];

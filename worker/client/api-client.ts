@@ -92,6 +92,22 @@ export class ApiClient {
     return parseAnswer(response, schema);
   }
 
+  /** `POST` of bytes; the answer is checked against its schema. */
+  async postBytes<T>(
+    path: string,
+    { bytes, type }: { bytes: Uint8Array; type: string },
+    schema: z.ZodType<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const response = await this.#call(path, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body: bytes as Uint8Array<ArrayBuffer>,
+      signal: withTimeout(signal, UPLOAD_TIMEOUT_MS),
+    });
+    return parseAnswer(response, schema);
+  }
+
   /** Streams a signed safetensors file; the coordinator's view of the new submission. */
   async uploadParameters(upload: Upload): Promise<SubmissionView> {
     const response = await this.#call('upload_parameters', {

