@@ -23,6 +23,7 @@ Commands that work against a pool (see aiblock COMMAND --help):
   chat [prompt]         ask the model
   verify [chain] [i]    audit a pool, or one block, believing nothing
   proof [entry]         a proof of an entry or a tensor, to be checked offline
+  ledger audit          compute every reward anew and print what differs
   doctor                what keeps this machine from working, and how to mend it
   export DIR            write the head as a Hugging Face folder
   wallet                keys, balances and payments

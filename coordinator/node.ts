@@ -17,6 +17,7 @@ import { createApp } from '#coordinator/http/app.ts';
 import { networkOfRequest } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
+import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Log } from '#coordinator/log.ts';
@@ -112,7 +113,8 @@ async function build(
   const ledger = await Ledger.open(kv, chain.networkId);
   const units = await WorkUnits.open(kv, chain.networkId);
   const submissions = await Submissions.open(kv, Date.now);
-  const state: State = { options, log, kv, payloads, chain, epochs, ledger, units, submissions };
+  const windows = new RewardWindows(units, chain);
+  const state: State = { options, log, kv, payloads, chain, epochs, ledger, units, windows, submissions };
   const url = options.readOnly ? await serveReadOnly(state, closers) : await serveLive(state, closers);
   return { url, networkId: toHex(chain.networkId), height: chain.height('B') };
 }
@@ -126,6 +128,7 @@ interface State {
   readonly epochs: Epochs;
   readonly ledger: Ledger;
   readonly units: WorkUnits;
+  readonly windows: RewardWindows;
   readonly submissions: Submissions;
 }
 
@@ -139,7 +142,7 @@ async function serveReadOnly(state: State, closers: Closers): Promise<string> {
 }
 
 async function serveLive(state: State, closers: Closers): Promise<string> {
-  const { options, log, kv, payloads, chain, epochs, ledger, units, submissions } = state;
+  const { options, log, kv, payloads, chain, epochs, ledger, units, windows, submissions } = state;
   await payloads.collect(async (hash) => (await chain.payloadHeight(hash)) !== undefined);
   const redis = await startRedis({
     redisUrl: options.redisUrl,
@@ -231,7 +234,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
         spool,
         now: Date.now,
       }),
-      payout: new PayoutStage({ chain, units, ledger, lock }),
+      payout: new PayoutStage({ chain, windows, ledger, lock }),
       vesting,
     },
     { chain, submissions, spool },

@@ -5,6 +5,7 @@ import { register as chat } from '#worker/cli/chat.ts';
 import type { CommandEnvironment } from '#worker/cli/command.ts';
 import { register as doctor } from '#worker/cli/doctor.ts';
 import { register as exportModel } from '#worker/cli/export.ts';
+import { register as ledger } from '#worker/cli/ledger.ts';
 import { register as meta } from '#worker/cli/meta.ts';
 import { register as miner } from '#worker/cli/miner.ts';
 import { register as proof } from '#worker/cli/proof.ts';
@@ -28,6 +29,7 @@ const COMMANDS = [
   chat,
   verify,
   proof,
+  ledger,
   doctor,
   exportModel,
 ];

@@ -16,6 +16,7 @@ const WORKER_COMMANDS = [
   'chat',
   'verify',
   'proof',
+  'ledger',
   'doctor',
   'export',
 ];

@@ -12,6 +12,7 @@ import type { Work } from '#shared/block/work-log.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { expectedHashes } from '#shared/pow/target.ts';
+import { evaluationCredit } from '#shared/reward/evaluation-credit.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
 
 export interface CommitInputs {
@@ -94,11 +95,12 @@ export class CommitStage {
   #evaluations(record: SubmissionRecord): Work[] {
     const { attestations, owners } = record.verdict as StoredVerdict;
     const { manifest } = this.#parts.chain.meta;
-    const parameters = BigInt(parameterCount(parseModelConfig(JSON.parse(manifest.config))));
+    const { context } = manifest.validation;
+    const parameters = parameterCount(parseModelConfig(JSON.parse(manifest.config)));
     return attestations.map(({ worker, base }, i) => ({
       worker,
       address: owners?.[i] ?? addressOf(worker),
-      credit: BigInt(2 * base.length * manifest.validation.context) * parameters,
+      credit: evaluationCredit({ windows: base.length, context, parameters }),
       ref: record.id,
     }));
   }

@@ -23,6 +23,8 @@ export interface PreparedUnits {
   readonly place: WorkPlace;
 }
 
+type UnitListener = (kind: WorkKind, units: readonly WorkUnit[]) => void;
+
 /**
  * The hash-linked logs of credited work, one per kind: rewards are split over their newest units. Whoever appends to
  * a log is the only one who does, and calls `apply` when the ops of `prepare` are on the disk.
@@ -31,6 +33,7 @@ export class WorkUnits {
   readonly #kv: KV;
   readonly #networkId: Uint8Array;
   #places: WorkPlaces;
+  #onAppended: UnitListener = () => {};
 
   private constructor(kv: KV, networkId: Uint8Array, places: WorkPlaces) {
     this.#kv = kv;
@@ -83,8 +86,14 @@ export class WorkUnits {
   }
 
   /** To be called when the ops of `prepare` are on disk. */
-  apply({ kind, place }: Pick<PreparedUnits, 'kind' | 'place'>): void {
+  apply({ kind, place, units }: Pick<PreparedUnits, 'kind' | 'place' | 'units'>): void {
     this.#places = { ...this.#places, [kind]: place };
+    this.#onAppended(kind, units);
+  }
+
+  /** Who is told of units that are on the disk: of all later ones, in their order. */
+  onAppended(listener: UnitListener): void {
+    this.#onAppended = listener;
   }
 
   /** Which of these hashes a share was credited for before. */

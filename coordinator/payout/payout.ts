@@ -1,20 +1,21 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Ledger, LedgerPosition } from '#coordinator/ledger/ledger.ts';
-import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
+import type { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import type { StoredVerdict, SubmissionRecord } from '#coordinator/store/submissions.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import { type Attestation, decodeParameterBody } from '#shared/block/body.ts';
 import type { JournalHead, Move } from '#shared/block/journal.ts';
 import type { Block } from '#shared/block/verify-block.ts';
-import type { WorkKind, WorkPlaces } from '#shared/block/work-log.ts';
+import type { WorkPlaces } from '#shared/block/work-log.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
 import { accruedAccount } from '#shared/reward/keyless-account.ts';
 import { type Accrued, type Credit, rewardMoves, rewardParts } from '#shared/reward/reward-moves.ts';
 import { gainOf, type RewardTerms, rewardTerms } from '#shared/reward/schedule.ts';
 
 export interface PayoutParts {
-  readonly chain: Chain;
-  readonly units: WorkUnits;
+  readonly chain: Pick<Chain, 'networkId' | 'meta' | 'submissionsSealed' | 'block' | 'height'>;
+  readonly windows: Pick<RewardWindows, 'now'>;
   readonly ledger: Pick<Ledger, 'position' | 'balances' | 'forfeitedBetween'>;
   readonly lock: WriteLock;
 }
@@ -40,12 +41,12 @@ export class PayoutStage {
    * the next. PROTOCOL §10.
    */
   async plan(record: SubmissionRecord): Promise<RewardPlan> {
-    const { chain, units } = this.#parts;
+    const { chain, windows } = this.#parts;
     const { networkId, meta } = chain;
     const { manifest } = meta;
-    const work = units.places;
-    const windowOf = (kind: WorkKind) => units.newest(kind, manifest.reward.window_units, work[kind].seq);
-    const [evaluations, grindings] = [await windowOf('evaluation'), await windowOf('grinding')];
+    const { places: work, ...shared } = await windows.now();
+    const { holdings: evaluations } = shared.evaluation;
+    const { holdings: grindings } = shared.grinding;
     const { position, accrued } = await this.#ledger([...evaluations, ...grindings]);
     const terms = await this.#terms(record, position);
     const submitter = addressOf(record.miner);
@@ -71,22 +72,27 @@ export class PayoutStage {
   /** The journal, and what had accrued in it to each who may be paid. */
   async #ledger(
     credits: readonly Credit[],
-  ): Promise<{ position: LedgerPosition; accrued: ReadonlyMap<string, Accrued> }> {
+  ): Promise<{ position: LedgerPosition; accrued: (owner: string) => Accrued }> {
     const { chain, ledger, lock } = this.#parts;
     const { manifest } = chain.meta;
     if (manifest.reward.min_payout_units === undefined)
-      return { position: ledger.position, accrued: new Map() };
+      return { position: ledger.position, accrued: noneAccrued };
     const owners = [...new Set([...credits.map(({ address }) => address), addressOf(manifest.pool_key)])];
     const accounts = new Map(owners.map((owner) => [owner, accruedAccount(chain.networkId, owner)]));
     // Under the lock: whoever sends to such an account meanwhile must not change what the journal here tells.
     return lock.run(async () => {
       const { position } = ledger;
       const balances = await ledger.balances(accounts.values());
-      const accrued = [...accounts].map(([owner, account]): [string, Accrued] => [
-        owner,
-        { account, units: balances.get(account) as bigint },
-      ]);
-      return { position, accrued: new Map(accrued) };
+      const accrued = (owner: string): Accrued => {
+        const account = accounts.get(owner) as string;
+        return { account, units: balances.get(account) as bigint };
+      };
+      return { position, accrued };
     });
   }
+}
+
+/** Nothing gathers without a minimum payout. */
+function noneAccrued(owner: string): Accrued {
+  throw new PoolError('INTERNAL', `the accrued parts of ${owner} were not read`);
 }

@@ -85,8 +85,8 @@ export interface MoveInputs {
   readonly networkId: Uint8Array;
   readonly manifest: Pick<Manifest, 'reward'>;
   readonly submission: Uint8Array;
-  /** By owner: with a minimum payout of everybody who may be paid for work, else of nobody. */
-  readonly accrued: ReadonlyMap<string, Accrued>;
+  /** Asked only with a minimum payout, of owners who have parts for work. */
+  readonly accrued: (owner: string) => Accrued;
 }
 
 /**
@@ -102,12 +102,12 @@ export function rewardMoves(parts: RewardParts, inputs: MoveInputs): Move[] {
   const due = min_payout_units === undefined ? undefined : dueOwners(parts, accrued, min_payout_units);
   const payee = ({ address, amount }: Part): Part => {
     const gathers = due !== undefined && !due.has(address);
-    return { address: gathers ? (accrued.get(address) as Accrued).account : address, amount };
+    return { address: gathers ? accrued(address).account : address, amount };
   };
   const vesting = parts.submitter
     .map(({ address, amount }) => ({ from: address, amount: (amount * BigInt(vesting_bp)) / BASIS_POINTS }))
     .filter(({ amount }) => amount > 0n);
-  const payouts = [...(due ?? [])].sort().map((owner) => ({ owner, ...(accrued.get(owner) as Accrued) }));
+  const payouts = [...(due ?? [])].sort().map((owner) => ({ owner, ...accrued(owner) }));
   return [
     ...parts.submitter.map((part) => move('reward-submitter', null, part)),
     ...parts.evaluators.map((part) => move('reward-evaluator', null, payee(part))),
@@ -123,11 +123,11 @@ export function rewardMoves(parts: RewardParts, inputs: MoveInputs): Move[] {
 /** Owners whose parts of this reward, with what accrued before, reach the minimum. */
 function dueOwners(
   { evaluators, grinders }: RewardParts,
-  accrued: ReadonlyMap<string, Accrued>,
+  accrued: MoveInputs['accrued'],
   minimum: bigint,
 ): Set<string> {
   const totals = new Map<string, bigint>();
   for (const { address, amount } of [...evaluators, ...grinders])
-    totals.set(address, (totals.get(address) ?? accrued.get(address)?.units ?? 0n) + amount);
+    totals.set(address, (totals.get(address) ?? accrued(address).units) + amount);
   return new Set([...totals].filter(([, total]) => total >= minimum).map(([address]) => address));
 }

@@ -23,6 +23,7 @@ const COMMANDS = [
   'chat',
   'verify',
   'proof',
+  'ledger',
   'wallet',
   'meta',
   'doctor',

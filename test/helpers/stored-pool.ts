@@ -14,6 +14,7 @@ import {
   type Move,
 } from '#shared/block/journal.ts';
 import type { SealedModel } from '#shared/block/parameter-chain.ts';
+import type { WorkKind } from '#shared/block/work-log.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { CHAIN, chainAfter, META, NETWORK, type StoredBlock } from '#test/helpers/forge.ts';
@@ -27,6 +28,7 @@ export interface StoredPool {
   /** By hash. */
   payloads: Map<string, Uint8Array>;
   journal: Uint8Array[];
+  work: Record<WorkKind, Uint8Array[]>;
   /** What the pool says of its journal. */
   told: JournalHead & { minted: bigint; burned: bigint };
   balances: Map<string, bigint>;
@@ -43,6 +45,7 @@ export function vectorPool(): StoredPool {
     B: CHAIN.blocks.map(copy),
     payloads: new Map(stored.map(({ payload }) => [sha256(payload), payload.slice()])),
     ...accounts(journal),
+    work: { evaluation: copies(CHAIN.work.evaluation), grinding: copies(CHAIN.work.grinding) },
     model: viewOf(sealed),
   };
 }
@@ -96,6 +99,7 @@ export function relinked(moves: readonly TimedMove[]): Uint8Array[] {
   });
 }
 
+const copies = (list: readonly Uint8Array[]) => list.map((bytes) => bytes.slice());
 const copy = ({ header, body }: StoredBlock): Bytes => ({ header: header.slice(), body: body.slice() });
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
@@ -160,6 +164,10 @@ export class StoredPoolServer {
         journal: { seq, head: toHex(head), root: toHex(root) },
         ...totals,
       };
+    }
+    if (first === 'work-units') {
+      const log = pool.work[second as WorkKind];
+      return { units: page(log).map(toHex), place: { seq: log.length, head: '00'.repeat(32) } };
     }
     const payload = first === 'payload' ? pool.payloads.get(second) : undefined;
     if (payload) return payload;

@@ -1,8 +1,9 @@
 """Writes chain.json: both chains from genesis on, with two accepted submissions. Run as make-protocol.py says."""
 
 import random
+from math import prod
 
-from fixtures import SHAPES, certificate, manifest, tensor_bytes, write
+from fixtures import CONTEXT, SHAPES, certificate, manifest, tensor_bytes, write
 from reference import (
     NO_WORK, ZERO, by_address, cbor, digest, gate, grind, journal, journal_place, key, merkle_path, merkle_steps,
     model_root, sha256, submission_id, tensor_leaves, work_log,
@@ -120,7 +121,8 @@ def accept(chain, miner, version, names, salt, rnd):
     at = START + 60_000 * version
     chain.submit(miner, submission, version, names, seal, chain.rule["pow"]["bits"], at)
     ground = [block["hash"] for block in chain.blocks[-len(names):]]
-    chain.credit("evaluation", [(worker, submission, 2**30) for worker in WORKERS], at)
+    credit = 2 * count * CONTEXT * sum(prod(shape) for shape in SHAPES.values())
+    chain.credit("evaluation", [(worker, submission, credit) for worker in WORKERS], at)
     chain.credit("grinding", [(WORKERS[1], block_hash, 2) for block_hash in ground], at)
     entries, chain.journal = journal(chain.network, chain.journal, moves, at)
     chain.entries += entries

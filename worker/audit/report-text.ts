@@ -45,12 +45,13 @@ function sectionLines({ title, rows }: Section): string[] {
   return ['', title, ...columns(rows)];
 }
 
-function columns(rows: readonly (readonly [string, string])[]): string[] {
+/** Labels and values below each other. */
+export function columns(rows: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(...rows.map(([label]) => label.length));
   return rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value}`);
 }
 
-function checkLines(checks: readonly CheckLine[]): string[] {
+export function checkLines(checks: readonly CheckLine[]): string[] {
   const rows = checks.map(({ what, count, ms, note }) => ({
     what,
     count: count === 0 ? '' : count.toLocaleString('en'),
@@ -74,7 +75,8 @@ function lossLines(losses: readonly LossComparison[]): string[] {
 const meanPair = ({ before, after }: { before: number; after: number }): string =>
   `${nats(before)} → ${nats(after)}`;
 
-function verdict(finding: Finding | undefined, ms: number): string {
+export function verdict(finding: Finding | undefined, ms: number, holds = true): string {
+  if (finding === undefined && !holds) return `FAILED (${seconds(ms)})`;
   if (finding === undefined) return `Everything checked holds (${seconds(ms)}).`;
   return `FAILED at ${finding.at}: ${finding.code}: ${oneLine(finding.message)} (${seconds(ms)})`;
 }

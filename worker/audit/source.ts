@@ -1,10 +1,11 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import type { z } from 'zod';
-import { journalPageSchema, rawBlocksSchema } from '#shared/api/audit-schemas.ts';
+import { journalPageSchema, rawBlocksSchema, workPageSchema } from '#shared/api/audit-schemas.ts';
 import type { ModelView } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import type { JournalHead } from '#shared/block/journal.ts';
 import { type Block, blockFromBytes } from '#shared/block/verify-block.ts';
+import type { WorkKind } from '#shared/block/work-log.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { onBlock } from '#worker/audit/finding.ts';
@@ -24,6 +25,8 @@ export interface AuditSource {
   /** Blocks from this height on; none where the chain ends. */
   blocks(chain: ChainId, from: number): Promise<Block[]>;
   journal(from: number): Promise<JournalPage>;
+  /** Encoded units of a log of work from this number on; none where it ends. */
+  workUnits(kind: WorkKind, from: number): Promise<Uint8Array[]>;
   balance(address: string): Promise<bigint>;
   /** NOT_FOUND where the pool has no such payload. */
   payload(hash: string): Promise<AsyncIterable<Uint8Array>>;
@@ -71,6 +74,11 @@ export class HttpSource implements AuditSource {
       minted: BigInt(page.minted),
       burned: BigInt(page.burned),
     };
+  }
+
+  async workUnits(kind: WorkKind, from: number): Promise<Uint8Array[]> {
+    const { units } = await this.#get(`work-units/${kind}?from=${from}&limit=${PAGE}`, workPageSchema);
+    return units.map(hexToBytes);
   }
 
   async balance(address: string): Promise<bigint> {

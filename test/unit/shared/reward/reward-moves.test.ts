@@ -32,7 +32,7 @@ const moves = (
   const manifest = { ...META.manifest, reward: { ...META.manifest.reward, ...reward, vesting_bp: 0 } };
   const { units } = reward;
   const parts = rewardParts({ manifest, units, submitter, evaluations, grindings });
-  return rewardMoves(parts, { networkId: NETWORK, manifest, submission, accrued: new Map() });
+  return rewardMoves(parts, { networkId: NETWORK, manifest, submission, accrued: () => assert.fail() });
 };
 
 const { plans } = readVectors<{
@@ -75,7 +75,12 @@ for (const { name, network, submission: id, submitter: to, pool_key, ...plan } o
       ...{ evaluations: creditsOf(plan.evaluations), grindings: creditsOf(plan.grindings) },
     });
     assert.deepEqual(
-      rewardMoves(parts, { networkId: network, manifest, submission: id, accrued }),
+      rewardMoves(parts, {
+        networkId: network,
+        manifest,
+        submission: id,
+        accrued: (owner) => accrued.get(owner) as Accrued,
+      }),
       plan.moves.map(([kind, ref, from, payee, amount]) => ({
         kind,
         ref,

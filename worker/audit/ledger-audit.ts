@@ -1,0 +1,184 @@
+import { ChainsAudit, type SealedSubmission } from '#shared/block/audit-chains.ts';
+import type { Move } from '#shared/block/journal.ts';
+import { toHex } from '#shared/crypto/bytes.ts';
+import { must } from '#shared/errors/pool-error.ts';
+import { type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
+import { readMetaPayload } from '#worker/audit/payloads.ts';
+import type { CheckLine } from '#worker/audit/pool-audit.ts';
+import type { Progress } from '#worker/audit/progress.ts';
+import { type RecomputedReward, RewardReplay } from '#worker/audit/reward-replay.ts';
+import { type AuditSource, blocksOf } from '#worker/audit/source.ts';
+
+export interface LedgerAuditDependencies {
+  readonly source: AuditSource;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+}
+
+/** A move of a reward that the journal has and ought not to have, or the reverse. */
+export interface RewardDifference {
+  /** B height of the seal. */
+  readonly height: number;
+  readonly submission: string;
+  readonly kind: string;
+  /** Null where it is minted. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** Base units. */
+  readonly expected: bigint;
+  readonly found: bigint;
+  /** Whether the seal fixed what is expected: then the journal was changed behind it. */
+  readonly sealFixedExpected: boolean;
+}
+
+export interface LedgerReport {
+  readonly coordinator: string;
+  readonly network: string;
+  readonly name: string;
+  readonly height: { readonly A: number; readonly B: number };
+  readonly checks: readonly CheckLine[];
+  /** Rewards computed anew, and what they mint. */
+  readonly rewards: number;
+  readonly mintedUnits: bigint;
+  readonly differences: readonly RewardDifference[];
+  readonly finding: Finding | undefined;
+  readonly ms: number;
+}
+
+/**
+ * Computes every reward of a pool anew from its chains, its logs of work and its journal, over its public API and
+ * believing nothing, and tells every difference to what was paid. Rejects where it cannot go on.
+ */
+export async function auditLedger(dependencies: LedgerAuditDependencies): Promise<LedgerReport> {
+  return new LedgerAudit(dependencies).run();
+}
+
+class LedgerAudit {
+  readonly #deps: LedgerAuditDependencies;
+  readonly #chains = new ChainsAudit();
+  readonly #seals: SealedSubmission[] = [];
+  readonly #checks: CheckLine[] = [];
+  #rewards: readonly RecomputedReward[] = [];
+
+  constructor(dependencies: LedgerAuditDependencies) {
+    this.#deps = dependencies;
+  }
+
+  async run(): Promise<LedgerReport> {
+    const { source, now, progress } = this.#deps;
+    const start = now();
+    const view = await source.model();
+    // Before the blocks: whatever is paid in it has its seal among them.
+    const { journal } = await source.journal(0);
+    let finding: Finding | undefined;
+    try {
+      await this.#readChains();
+      await this.#replay(journal.seq);
+    } catch (error) {
+      finding = findingOf(error);
+      if (finding === undefined) throw error;
+    } finally {
+      progress.end();
+    }
+    const { network, name, head, meta } = view;
+    return {
+      ...{ coordinator: source.coordinator, network, name, height: { A: meta.index, B: head.index } },
+      ...{ checks: this.#checks, rewards: this.#rewards.length },
+      mintedUnits: this.#rewards.reduce((sum, { terms }) => sum + terms.units, 0n),
+      differences: this.#rewards.flatMap(differencesOf),
+      ...{ finding, ms: now() - start },
+    };
+  }
+
+  #readChains(): Promise<void> {
+    const { source } = this.#deps;
+    return this.#step('blocks', async (done) => {
+      let count = 0;
+      for await (const block of blocksOf(source, 'A')) {
+        const payload = await readMetaPayload(source, block.header);
+        onBlock('A', block.header.index, () => this.#chains.applyMeta(block, payload));
+        done(++count);
+      }
+      for await (const block of blocksOf(source, 'B')) {
+        const sealed = onBlock('B', block.header.index, () => this.#chains.applyParameter(block));
+        if (sealed) this.#seals.push(sealed);
+        done(++count);
+      }
+      must(this.#seals.length > 0, 'NOT_FOUND', 'the pool has no chain');
+      return { count, note: 'of both chains: links, work, signatures, certificates' };
+    });
+  }
+
+  async #replay(until: number): Promise<void> {
+    await this.#step('rewards', async (done) => {
+      const { networkId } = this.#chains;
+      const replay = new RewardReplay(this.#deps.source, { networkId, seals: this.#seals, until, done });
+      this.#rewards = await replay.run();
+      const { evaluation, grinding } = replay.units;
+      this.#line('evaluation units', evaluation, 'links, places in seals, one per attestation, credits');
+      this.#line('grinding units', grinding, 'links, places in seals, no hash twice');
+      this.#line('journal entries', replay.journal.journal.seq, 'links, places in seals, conservation');
+      return {
+        count: this.#rewards.length,
+        note: 'computed anew: amounts, windows, splits, vesting, payouts',
+      };
+    });
+  }
+
+  async #step(
+    what: string,
+    work: (done: (steps: number) => void) => Promise<{ count: number; note: string }>,
+  ): Promise<void> {
+    const { now, progress, signal } = this.#deps;
+    const start = now();
+    progress.begin(what, 1);
+    const { count, note } = await work((steps) => {
+      signal.throwIfAborted();
+      progress.done(steps);
+    });
+    this.#checks.push({ what, count, ms: now() - start, note });
+  }
+
+  #line(what: string, count: number, note: string): void {
+    this.#checks.push({ what, count, ms: 0, note });
+  }
+}
+
+type Sums = Map<
+  string,
+  { readonly kind: string; readonly from: string | null; readonly to: string | null; units: bigint }
+>;
+
+/** Move by move: what is expected and what was found, where these differ. */
+export function differencesOf({
+  height,
+  submission,
+  expected,
+  found,
+  fixedSo,
+}: RecomputedReward): RewardDifference[] {
+  const [ought, has] = [sumsOf(expected), sumsOf(found)];
+  const keys = [...new Set([...ought.keys(), ...has.keys()])];
+  return keys
+    .map((key) => {
+      const { kind, from, to } = (ought.get(key) ?? has.get(key)) as NonNullable<ReturnType<Sums['get']>>;
+      return {
+        ...{ height, submission: toHex(submission), kind, from, to },
+        ...{ expected: ought.get(key)?.units ?? 0n, found: has.get(key)?.units ?? 0n },
+        sealFixedExpected: fixedSo,
+      };
+    })
+    .filter((difference) => difference.expected !== difference.found);
+}
+
+function sumsOf(moves: readonly Move[]): Sums {
+  const sums: Sums = new Map();
+  for (const { kind, from, to, amount } of moves) {
+    const key = `${kind} ${from} ${to}`;
+    const sum = sums.get(key) ?? { kind, from, to, units: 0n };
+    sum.units += amount;
+    sums.set(key, sum);
+  }
+  return sums;
+}

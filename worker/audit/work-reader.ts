@@ -1,0 +1,97 @@
+import type { SealedSubmission } from '#shared/block/audit-chains.ts';
+import { WorkAudit } from '#shared/block/audit-work.ts';
+import type { Attestation } from '#shared/block/body.ts';
+import type { MetaBlock } from '#shared/block/meta-chain.ts';
+import type { WorkKind, WorkUnit } from '#shared/block/work-log.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { must } from '#shared/errors/pool-error.ts';
+import { evaluationCredit } from '#shared/reward/evaluation-credit.ts';
+import { type Holding, UnitWindow, type WindowSpan } from '#shared/reward/unit-window.ts';
+import { parameterCount, parseConfigText } from '#shared/weights/model-config.ts';
+import { at, onBlock } from '#worker/audit/finding.ts';
+import type { AuditSource } from '#worker/audit/source.ts';
+
+export interface WorkReaderInputs {
+  readonly networkId: Uint8Array;
+  readonly kind: WorkKind;
+  readonly seals: readonly SealedSubmission[];
+}
+
+/** Replays one log of work over the API, unit after unit, and keeps the window that rewards are split over. */
+export class WorkReader {
+  readonly #source: AuditSource;
+  readonly #kind: WorkKind;
+  readonly #audit: WorkAudit;
+  readonly #window = new UnitWindow();
+  /** The largest window that any Meta block asked for: so far back a span may begin. */
+  readonly #windowUnits: number;
+  readonly #bySubmission: ReadonlyMap<string, SealedSubmission>;
+  /** Of the model that a Meta block describes. */
+  readonly #parameters = new Map<MetaBlock, number>();
+  #page: readonly Uint8Array[] = [];
+
+  constructor(source: AuditSource, { networkId, kind, seals }: WorkReaderInputs) {
+    this.#source = source;
+    this.#kind = kind;
+    this.#audit = new WorkAudit(networkId, kind);
+    this.#windowUnits = Math.max(...seals.map(({ meta }) => meta.manifest.reward.window_units));
+    this.#bySubmission = new Map(seals.map((sealed) => [toHex(sealed.submission), sealed]));
+    for (const { seal, after } of seals)
+      onBlock('B', after.position.index, () => this.#audit.seal(after.position.index, seal));
+  }
+
+  get count(): number {
+    return this.#audit.place.seq;
+  }
+
+  /** Reads on up to below unit `to`. JOURNAL where a unit is missing, does not link, or is no work that was done. */
+  async readTo(to: number): Promise<void> {
+    while (this.count < to) {
+      const from = this.count;
+      if (this.#page.length === 0) this.#page = await this.#source.workUnits(this.#kind, from);
+      const [now, later] = [this.#page.slice(0, to - from), this.#page.slice(to - from)];
+      this.#page = later;
+      for (const bytes of now) this.#append(bytes);
+      this.#at(() => must(this.count > from, 'JOURNAL', 'this unit is missing'));
+    }
+  }
+
+  /** What each worker has in the span, which ends with the unit read last. */
+  holdings(span: WindowSpan): readonly Holding[] {
+    const holdings = [...this.#window.holdings(span)];
+    this.#window.forget(Math.min(span.from, span.to - this.#windowUnits));
+    return holdings;
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#at(() => {
+      const unit = this.#audit.append(bytes);
+      if (this.#kind === 'evaluation') this.#checkEvaluation(unit);
+      this.#window.add(unit);
+    });
+  }
+
+  /** An evaluation is credited for an attestation of a sealed submission, with what went through the model. */
+  #checkEvaluation({ ref, worker, credit }: WorkUnit): void {
+    const sealed = this.#bySubmission.get(toHex(ref));
+    const attestation = sealed?.seal.certificate?.attestations.find((one) => equalBytes(one.worker, worker));
+    must(
+      sealed && attestation,
+      'JOURNAL',
+      () => `it credits ${toHex(worker)} for submission ${toHex(ref)}, of which there is no such attestation`,
+    );
+    const expected = this.#creditOf(sealed.meta, attestation);
+    must(credit === expected, 'JOURNAL', `expected a credit of ${expected}, got ${credit}`);
+  }
+
+  #creditOf(meta: MetaBlock, { base }: Attestation): bigint {
+    const { config, validation } = meta.manifest;
+    const parameters = this.#parameters.get(meta) ?? parameterCount(parseConfigText(config));
+    this.#parameters.set(meta, parameters);
+    return evaluationCredit({ windows: base.length, context: validation.context, parameters });
+  }
+
+  #at<T>(check: () => T): T {
+    return at(`${this.#kind} unit ${this.count}`, check);
+  }
+}
