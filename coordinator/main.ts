@@ -3,6 +3,8 @@ import { register as backup } from '#coordinator/cli/backup.ts';
 import { register as coordinator } from '#coordinator/cli/coordinator.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { register as init } from '#coordinator/cli/init.ts';
+import { register as reindex } from '#coordinator/cli/reindex.ts';
+import { register as restore } from '#coordinator/cli/restore.ts';
 import { register as up } from '#coordinator/cli/up.ts';
 import { register as workerToken } from '#coordinator/cli/worker-token.ts';
 import { register as workers } from '#coordinator/cli/workers.ts';
@@ -66,7 +68,7 @@ async function main(): Promise<number> {
       .showSuggestionAfterError()
       .addHelpText('after', OTHER_COMMANDS);
     const environment = cliEnvironment();
-    const commands = [up, init, coordinator, backup, workerToken, workers];
+    const commands = [up, init, coordinator, backup, restore, reindex, workerToken, workers];
     for (const register of commands) register(program, environment);
     await program.parseAsync(process.argv);
     return EXIT.fine;

@@ -1,3 +1,4 @@
+import { corrupt, stale } from '#coordinator/store/io-error.ts';
 import { BUCKET, type Bucket, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
@@ -16,7 +17,7 @@ import {
   u64be,
   utf8ToBytes,
 } from '#shared/crypto/bytes.ts';
-import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
 
 const byteOf = (chain: ChainId) => Uint8Array.of(chain.charCodeAt(0));
 const utf8 = new TextDecoder();
@@ -59,7 +60,8 @@ export class Chain {
   /** Reads heads and parameter index; STORE_CORRUPT where they do not fit each other. */
   static async open(kv: KV, payloads: PayloadStore): Promise<Chain> {
     const first = await readBlock(kv, 'A', 0);
-    must(first, 'STORE_CORRUPT', 'the store has no genesis block; restore a backup, or start a new folder');
+    if (!first) throw corrupt('the store has no genesis block');
+    if (await kv.get(bucketKey(BUCKET.reindexing))) throw stale('making the indices anew was broken off');
     const meta = await readMeta(kv, payloads);
     const sealed = await readSealed(kv);
     const chain = new Chain({ kv, payloads }, { networkId: first.hash, meta, sealed });
@@ -186,35 +188,51 @@ async function countEntries(kv: KV, bucket: Bucket): Promise<number> {
 export function sealOps(blocks: readonly Block[], sealed: SealedModel): KvOp[] {
   return [
     ...blocks.flatMap(blockOps),
-    ...blocks.map((b) => put(bucketKey(BUCKET.tensorIndex, tensorName(b)), u64be(b.header.index))),
-    put(bucketKey(BUCKET.rootHeight, sealed.root), u64be(sealed.position.index)),
+    ...tensorIndexOps(blocks.map(({ header, body }) => [decodeParameterBody(body).name, header.index])),
+    rootHeightOp(sealed),
     headOp(sealed),
   ];
 }
 
-const tensorName = (block: Block) => utf8ToBytes(decodeParameterBody(block.body).name);
+/** The parameter index: tensors by name with the height of their block. */
+export function tensorIndexOps(tensors: Iterable<readonly [name: string, height: number]>): KvOp[] {
+  return Array.from(tensors, ([name, height]) =>
+    put(bucketKey(BUCKET.tensorIndex, utf8ToBytes(name)), u64be(height)),
+  );
+}
+
+export function rootHeightOp({ root, position }: Pick<SealedModel, 'root' | 'position'>): KvOp {
+  return put(bucketKey(BUCKET.rootHeight, root), u64be(position.index));
+}
+
+export function payloadHeightOp({ header: { payloadHash, index } }: Pick<Block, 'header'>): KvOp {
+  return put(bucketKey(BUCKET.payloadHeight, payloadHash), u64be(index));
+}
 
 function blockOps(block: Block): KvOp[] {
-  const { chainId, index, payloadHash } = block.header;
+  const { chainId, index } = block.header;
   return [
     put(bucketKey(BUCKET.header, byteOf(chainId), index), block.headerBytes),
     put(bucketKey(BUCKET.body, byteOf(chainId), index), block.body),
-    put(bucketKey(BUCKET.payloadHeight, payloadHash), u64be(index)),
+    payloadHeightOp(block),
   ];
 }
 
 /** What makes a Meta block visible. */
 export function metaOps(block: Block): KvOp[] {
-  const value = concatBytes(u64be(block.header.index), block.hash);
-  return [...blockOps(block), put(bucketKey(BUCKET.head, byteOf('A')), value)];
+  return [...blockOps(block), metaHeadOp({ index: block.header.index, hash: block.hash })];
 }
 
-function headOp({ position, root, saltHash }: SealedModel): KvOp {
+export function metaHeadOp({ index, hash }: Pick<MetaBlock, 'index' | 'hash'>): KvOp {
+  return put(bucketKey(BUCKET.head, byteOf('A')), concatBytes(u64be(index), hash));
+}
+
+export function headOp({ position, root, saltHash }: SealedModel): KvOp {
   const value = concatBytes(u64be(position.index), position.hash, root, saltHash);
   return put(bucketKey(BUCKET.head, byteOf('B')), value);
 }
 
-async function readBlock(kv: KV, chain: ChainId, index: number): Promise<Block | undefined> {
+export async function readBlock(kv: KV, chain: ChainId, index: number): Promise<Block | undefined> {
   const [header, body] = await kv.getMany([
     bucketKey(BUCKET.header, byteOf(chain), index),
     bucketKey(BUCKET.body, byteOf(chain), index),
@@ -225,7 +243,7 @@ async function readBlock(kv: KV, chain: ChainId, index: number): Promise<Block |
 async function readMeta(kv: KV, payloads: PayloadStore): Promise<MetaBlock> {
   const head = await kv.get(bucketKey(BUCKET.head, byteOf('A')));
   const block = head && (await readBlock(kv, 'A', Number(readU64be(head))));
-  must(block, 'STORE_CORRUPT', 'the head of the Meta chain is missing; restore a backup');
+  if (!block) throw stale('the head of the Meta chain is missing, or leads nowhere');
   return metaOf(block, payloads);
 }
 
@@ -241,18 +259,18 @@ async function metaOf(block: Block, payloads: PayloadStore): Promise<MetaBlock> 
 async function readSealed(kv: KV): Promise<SealedModel> {
   const head = await kv.get(bucketKey(BUCKET.head, byteOf('B')));
   const block = head && (await readBlock(kv, 'B', Number(readU64be(head))));
-  must(head && block, 'STORE_CORRUPT', 'the head of the Parameter chain is missing; restore a backup');
+  if (!head || !block) throw stale('the head of the Parameter chain is missing, or leads nowhere');
   const tensors = new Map<string, IndexedTensor>();
   for await (const [key, value] of kv.entries(bucketRange(BUCKET.tensorIndex))) {
     const height = Number(readU64be(value));
     const at = await readBlock(kv, 'B', height);
-    must(at, 'STORE_CORRUPT', `block B${height} of the parameter index is missing; restore a backup`);
+    if (!at) throw stale(`block B${height} of the parameter index is missing`);
     const { name, dtype, shape } = decodeParameterBody(at.body);
-    must(name === utf8.decode(key.subarray(1)), 'STORE_CORRUPT', `B${height} is not what the index says`);
+    if (name !== utf8.decode(key.subarray(1))) throw stale(`B${height} is not what the index says`);
     tensors.set(name, { name, dtype, shape, payloadHash: at.header.payloadHash, height });
   }
   const { seal } = decodeParameterBody(block.body);
-  must(seal, 'STORE_CORRUPT', 'the head of the Parameter chain seals no submission; restore a backup');
+  if (!seal) throw stale('the head of the Parameter chain seals no submission');
   const [root, saltHash] = [head.slice(40, 72), head.slice(72, 104)];
   return { position: positionOf(block), root, tensors, saltHash, work: seal.work };
 }

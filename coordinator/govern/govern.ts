@@ -2,6 +2,7 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { type Chain, metaOps } from '#coordinator/chain/chain.ts';
 import { metaBlockOf } from '#coordinator/govern/meta-block.ts';
 import { laterShardOps } from '#coordinator/store/held-out-shards.ts';
+import { corrupt } from '#coordinator/store/io-error.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { del, type KV } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
@@ -72,7 +73,7 @@ export class GovernStage {
         `expected a proposal for A${current.index + 1} on ${toHex(current.hash)}, got A${proposal.index} on ${toHex(proposal.prev)}`,
     );
     const below = await chain.block('A', current.index);
-    must(below, 'STORE_CORRUPT', `block A${current.index} is missing`);
+    if (!below) throw corrupt(`block A${current.index} is missing`);
     const position = positionOf(below);
     const block = metaBlockOf(proposal, await poolKey(), {
       previous: position,

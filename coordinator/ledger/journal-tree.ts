@@ -1,3 +1,4 @@
+import { corrupt, stale } from '#coordinator/store/io-error.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { delRange, type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { readU64be } from '#shared/crypto/bytes.ts';
@@ -11,7 +12,6 @@ import {
   rootOfPeaks,
   type TreePlace,
 } from '#shared/crypto/merkle-tree.ts';
-import { must } from '#shared/errors/pool-error.ts';
 
 /*
  * The Merkle tree over the journal (PROTOCOL §10). Its complete subtrees stand in the store, written with the entries
@@ -50,10 +50,10 @@ export async function rebuildJournalTree(kv: KV, size: number): Promise<GrowingT
     };
     for await (const [key, value] of kv.entries({ ...range, limit: REBUILD_BATCH })) {
       const next = tree.size + entries.length;
-      must(Number(readU64be(key, 1)) === next, 'STORE_CORRUPT', `journal entry ${next} is missing`);
+      if (Number(readU64be(key, 1)) !== next) throw corrupt(`journal entry ${next} is missing`);
       entries.push(value);
     }
-    must(entries.length > 0, 'STORE_CORRUPT', `journal entry ${tree.size} is missing`);
+    if (entries.length === 0) throw corrupt(`journal entry ${tree.size} is missing`);
     const grown = growJournalTree(tree, entries);
     tree = grown.tree;
     await kv.batch(grown.ops, { durable: false });
@@ -69,7 +69,7 @@ export async function journalPath(kv: KV, index: number, size: number): Promise<
     const peaks = hashes.splice(0, places.length);
     return rootOfPeaks(
       peaks.map((peak) => {
-        must(peak, 'STORE_CORRUPT', 'the Merkle tree of the journal lacks a node');
+        if (!peak) throw stale('the Merkle tree of the journal lacks a node');
         return peak;
       }),
     );

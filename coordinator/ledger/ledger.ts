@@ -84,7 +84,11 @@ export class Ledger {
     for await (const [, balance] of kv.entries(bucketRange(BUCKET.balance))) sum += bigintFromBytes(balance);
     const tree = await openJournalTree(kv, journal.seq);
     const ledger = new Ledger(kv, networkId, { journal, tree, totals, sum });
-    must(ledger.sums, 'JOURNAL', 'the balances do not sum to minted less burned');
+    must(
+      ledger.sums,
+      'JOURNAL',
+      'the balances do not sum to minted less burned; `aiblock reindex` makes them anew from the journal',
+    );
     await indexMissing(kv, journal.seq);
     const forfeited = await ledger.forfeitedBetween(0, journal.seq);
     ledger.#state = { ...ledger.#state, totals: { ...totals, forfeited } };
@@ -194,11 +198,8 @@ export class Ledger {
     return {
       ops: [
         ...entries.map(({ entry, bytes }) => put(bucketKey(BUCKET.journalEntry, entry.seq), bytes)),
-        ...[...after].map(([address, balance]) => put(balanceKey(address), u256(balance))),
-        put(
-          bucketKey(BUCKET.journalHead),
-          concatBytes(u64be(head.seq), head.head, u256(totals.minted), u256(totals.burned)),
-        ),
+        ...balanceOps(after),
+        journalHeadOp(head, totals),
         ...grown.ops,
         ...entryIndexOps(
           entries.map(({ entry }) => entry),
@@ -232,6 +233,17 @@ export class Ledger {
     }
     return { after, totals: { minted, burned, forfeited } };
   }
+}
+
+export function balanceOps(balances: Iterable<readonly [address: string, balance: bigint]>): KvOp[] {
+  return Array.from(balances, ([address, balance]) => put(balanceKey(address), u256(balance)));
+}
+
+export function journalHeadOp(
+  { seq, head }: JournalLink,
+  { minted, burned }: Pick<LedgerTotals, 'minted' | 'burned'>,
+): KvOp {
+  return put(bucketKey(BUCKET.journalHead), concatBytes(u64be(seq), head, u256(minted), u256(burned)));
 }
 
 const balanceKey = (address: string) => bucketKey(BUCKET.balance, utf8ToBytes(address));

@@ -1,4 +1,5 @@
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import { corrupt } from '#coordinator/store/io-error.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
@@ -202,7 +203,7 @@ export class Transfers {
       ...taken.map((pending, i) =>
         put(bucketKey(BUCKET.transfer, pending.digest), encodeProof(entryOf(i).seq, pending)),
       ),
-      ...[...senders].map((address) => put(nonceKey(address), u64be(nonces.get(address) as bigint))),
+      ...nonceOps([...senders].map((address) => [address, nonces.get(address) as bigint])),
     ];
     await kv.batch(ops, { durable: true });
     ledger.apply(prepared);
@@ -254,7 +255,7 @@ export class Transfers {
 
   async #entry(seq: number): Promise<JournalEntry> {
     const bytes = await this.#parts.kv.get(bucketKey(BUCKET.journalEntry, seq));
-    must(bytes, 'STORE_CORRUPT', `journal entry ${seq} is missing`);
+    if (!bytes) throw corrupt(`journal entry ${seq} is missing`);
     return decodeEntry(bytes);
   }
 
@@ -271,6 +272,11 @@ export class Transfers {
 
 const encodeProof = (seq: number, { transfer: { nonce, expiry }, signature }: Pending): Uint8Array =>
   concatBytes(u64be(seq), u64be(nonce), u64be(expiry), signature);
+
+/** How many transfers accounts have made. */
+export function nonceOps(nonces: Iterable<readonly [address: string, nonce: bigint]>): KvOp[] {
+  return Array.from(nonces, ([address, nonce]) => put(nonceKey(address), u64be(nonce)));
+}
 
 const nonceKey = (address: string) => bucketKey(BUCKET.accountNonce, utf8ToBytes(address));
 

@@ -76,10 +76,7 @@ export class WorkUnits {
     const { units, place } = linkUnits(this.#networkId, { kind, place: this.#places[kind] }, { work, at });
     return {
       kind,
-      ops: units.flatMap(({ unit, bytes }) => [
-        put(unitKey(kind, unit.seq), bytes),
-        ...(kind === 'grinding' ? [put(shareKey(unit.ref), u64be(unit.seq))] : []),
-      ]),
+      ops: units.flatMap(({ unit, bytes }) => [put(unitKey(kind, unit.seq), bytes), ...unitIndexOps(unit)]),
       units: units.map(({ unit }) => unit),
       place,
     };
@@ -101,6 +98,17 @@ export class WorkUnits {
     const found = await this.#kv.getMany(hashes.map(shareKey));
     return found.map((value) => value !== undefined);
   }
+}
+
+/** What follows from a unit: a share by its hash. */
+export function unitIndexOps({ kind, ref, seq }: WorkUnit): KvOp[] {
+  return kind === 'grinding' ? [put(shareKey(ref), u64be(seq))] : [];
+}
+
+/** All units of a log in order, encoded. */
+export async function* unitsOf(kv: KV, kind: WorkKind): AsyncGenerator<Uint8Array> {
+  for await (const [, value] of kv.entries(bucketRange(BUCKET.workUnit, Uint8Array.of(KIND_ID[kind]))))
+    yield value;
 }
 
 const unitKey = (kind: WorkKind, seq: number) =>

@@ -1,10 +1,18 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
 
-const REPAIR =
-  'Restore a backup of the data folder, or move the folder away and run `aiblock init` to begin a new one.';
+/** The command that mends what blocks, payloads, journal or the files of the store themselves have lost. */
+const RESTORE =
+  'Restore a backup (`aiblock restore DIR --replace`), or move the folder away and run `aiblock init` to begin a new one.';
+/** The command that mends what follows from them. */
+const REINDEX = 'Stop the pool and run `aiblock reindex`, which makes it anew from blocks and journal.';
 
 export function corrupt(message: string, cause?: unknown): PoolError {
-  return new PoolError('STORE_CORRUPT', `${message}. ${REPAIR}`, {}, { cause });
+  return new PoolError('STORE_CORRUPT', `${message}. ${RESTORE}`, {}, { cause });
+}
+
+/** Damage in what can be made anew. */
+export function stale(message: string): PoolError {
+  return new PoolError('STORE_CORRUPT', `${message}. ${REINDEX}`);
 }
 
 /**

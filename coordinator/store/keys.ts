@@ -67,6 +67,8 @@ export const BUCKET = {
   forfeit: 0x64,
   /** level (1 byte, from 1) ‖ u64 index → hash of a complete subtree over the journal: see journal-tree.ts. */
   journalNode: 0x68,
+  /** There while derived buckets are made anew: nobody may use them. See repair/reindex.ts. */
+  reindexing: 0x69,
   /** hash of a share → u64 number of its unit in the grinding log. */
   shareHash: 0x70,
 } as const;

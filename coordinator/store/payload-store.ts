@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { equalBytes, readU64be, toHex, u64be } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { corrupt } from './io-error.ts';
 import { BUCKET, bucketKey, bucketRange } from './keys.ts';
-import { del, delRange, type KV, put } from './kv.ts';
+import { del, delRange, type KV, type KvOp, put } from './kv.ts';
 
 /** Values of 256 MiB take seconds to store, small ones cost a key each: 1 to 4 MiB is right (measured). */
 export const CHUNK_BYTES = 1024 * 1024;
@@ -69,7 +70,7 @@ export class PayloadStore {
       const from = at - index * CHUNK_BYTES;
       const to = Math.min(CHUNK_BYTES, from + (end - at));
       const chunk = await this.#kv.get(bucketKey(BUCKET.payloadChunk, hash, index));
-      must(chunk && chunk.length >= to, 'STORE_CORRUPT', () => `payload ${toHex(hash)} lacks chunk ${index}`);
+      if (!chunk || chunk.length < to) throw corrupt(`payload ${toHex(hash)} lacks chunk ${index}`);
       yield chunk.subarray(from, to);
       at += to - from;
     }
@@ -135,7 +136,12 @@ export class PayloadStore {
   }
 }
 
-function stateOp(hash: Uint8Array, state: number, size: number) {
+/** What marks a payload as complete; as begun, to be collected, where it has no size. */
+export function payloadStateOp(hash: Uint8Array, size: number | undefined): KvOp {
+  return size === undefined ? stateOp(hash, STATE.begun, 0) : stateOp(hash, STATE.complete, size);
+}
+
+function stateOp(hash: Uint8Array, state: number, size: number): KvOp {
   return put(bucketKey(BUCKET.payloadState, hash), Uint8Array.of(state, ...u64be(size)));
 }
 

@@ -157,8 +157,7 @@ export class Submissions {
       history: [{ state: 'received', at: this.#now() }],
       crashes: 0,
     };
-    const order = put(bucketKey(BUCKET.submissionOrder, record.seq), record.id);
-    await this.#kv.batch([order, recordOp(record)], { durable: true });
+    await this.#kv.batch([orderOp(record), recordOp(record)], { durable: true });
     this.#publish(undefined, record);
     return record;
   }
@@ -228,6 +227,14 @@ function moved(record: SubmissionRecord, to: SubmissionState, at: number): Submi
   checkMove(record.state, to);
   return { ...record, state: to, history: [...record.history, { state: to, at }] };
 }
+
+/** All records, with what keeps them in the order of their arrival. */
+export async function* orderOps(kv: KV): AsyncGenerator<KvOp> {
+  for await (const [, value] of kv.entries(bucketRange(BUCKET.submission)))
+    yield orderOp(decodeRecord(value));
+}
+
+const orderOp = ({ seq, id }: SubmissionRecord): KvOp => put(bucketKey(BUCKET.submissionOrder, seq), id);
 
 const recordOp = (record: SubmissionRecord): KvOp =>
   put(bucketKey(BUCKET.submission, record.id), encodeCbor(record as unknown as CborValue));

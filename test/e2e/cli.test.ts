@@ -13,6 +13,7 @@ const COMMANDS = [
   'coordinator',
   'backup',
   'restore',
+  'reindex',
   'worker',
   'workers',
   'worker-token',
