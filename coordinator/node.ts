@@ -17,6 +17,7 @@ import { createApp } from '#coordinator/http/app.ts';
 import { networkOfRequest } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
+import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
@@ -53,7 +54,7 @@ import { type Endpoint, WebSocketEdge } from '#coordinator/ws/server.ts';
 import { WorkerGateway } from '#coordinator/ws/worker-gateway.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { keyPair } from '#shared/crypto/keys.ts';
-import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { must } from '#shared/errors/pool-error.ts';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
 
 export interface RunningCoordinator {
@@ -296,7 +297,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       return redis.describe;
     },
     ledger: async () => {
-      if (!ledger.sums) throw new PoolError('JOURNAL', 'the balances do not sum up');
+      ledger.guard.mustHold();
       return `${ledger.journal.seq} entries`;
     },
   });
@@ -330,6 +331,13 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       onFault: (message, error) => log.warn(message, {}, error),
     }),
   ];
+  const check = new LedgerCheck(LEDGER_CHECK_DEFAULTS, {
+    kv,
+    ledger,
+    onFault: (error) => log.error('the ledger does not add up', {}, error),
+  });
+  check.start();
+  closers.push(() => check.close());
   const edge = new WebSocketEdge(http, endpoints, networkOfRequest(app));
   closers.push(() => pipeline.close());
   await pipeline.start();

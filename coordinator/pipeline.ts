@@ -161,6 +161,8 @@ export class Pipeline {
   /** To be called when a submission passed the gate, and when the head moved. */
   mineNext(): void {
     if (this.#mining || this.#changing || this.#closing.signal.aborted) return;
+    // What cannot be paid is not mined; it waits for a start that finds the ledger whole.
+    if (!this.#stages.payout.mayPay) return;
     const next = this.#state.submissions.pending().find((record) => record.state === 'evaluated');
     if (!next) return;
     this.#mining = this.#mineAndCommit(next)

@@ -1,4 +1,6 @@
 import { accountEntries, entryIndexOps, indexMissing } from '#coordinator/ledger/account-entries.ts';
+import { addUp } from '#coordinator/ledger/add-up.ts';
+import { BalanceGuard } from '#coordinator/ledger/balance-guard.ts';
 import { growJournalTree, journalPath, openJournalTree } from '#coordinator/ledger/journal-tree.ts';
 import { allVested, vestedOf, vestingOps } from '#coordinator/ledger/vesting.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
@@ -44,6 +46,8 @@ export interface PreparedEntries {
   readonly ops: readonly KvOp[];
   readonly entries: readonly JournalEntry[];
   readonly state: LedgerState;
+  /** Balances of the accounts that are moved. */
+  readonly after: Balances;
 }
 
 interface LedgerState {
@@ -61,6 +65,7 @@ interface LedgerState {
 export class Ledger {
   readonly #kv: KV;
   readonly #networkId: Uint8Array;
+  readonly guard = new BalanceGuard();
   #state: LedgerState;
 
   private constructor(kv: KV, networkId: Uint8Array, state: LedgerState) {
@@ -69,26 +74,17 @@ export class Ledger {
     this.#state = state;
   }
 
-  /** Reads the journal's head and adds up all balances; JOURNAL where they are not what was minted less burned. */
+  /** Reads the journal's head and adds up all balances: where they are wrong, nothing is paid. */
   static async open(kv: KV, networkId: Uint8Array): Promise<Ledger> {
     const value = await kv.get(bucketKey(BUCKET.journalHead));
     const journal = value
       ? { seq: Number(readU64be(value)), head: value.slice(8, 40) }
       : { seq: 0, head: ZERO_32 };
-    const totals = {
-      minted: value ? bigintFromBytes(value.subarray(40, 72)) : 0n,
-      burned: value ? bigintFromBytes(value.subarray(72, 104)) : 0n,
-      forfeited: 0n,
-    };
-    let sum = 0n;
-    for await (const [, balance] of kv.entries(bucketRange(BUCKET.balance))) sum += bigintFromBytes(balance);
+    const { sum, minted, burned } = await addUp(kv);
+    const totals = { minted, burned, forfeited: 0n };
     const tree = await openJournalTree(kv, journal.seq);
     const ledger = new Ledger(kv, networkId, { journal, tree, totals, sum });
-    must(
-      ledger.sums,
-      'JOURNAL',
-      'the balances do not sum to minted less burned; `aiblock reindex` makes them anew from the journal',
-    );
+    ledger.guard.sum(sum, totals);
     await indexMissing(kv, journal.seq);
     const forfeited = await ledger.forfeitedBetween(0, journal.seq);
     ledger.#state = { ...ledger.#state, totals: { ...totals, forfeited } };
@@ -117,10 +113,9 @@ export class Ledger {
     return sum;
   }
 
-  /** Σ balances = minted − burned, of the balances as they were read and written. */
+  /** False once money was found to have appeared or vanished: then nothing is moved any more. */
   get sums(): boolean {
-    const { sum, totals } = this.#state;
-    return sum === totals.minted - totals.burned;
+    return this.guard.fault === undefined;
   }
 
   async balance(address: string): Promise<bigint> {
@@ -182,12 +177,14 @@ export class Ledger {
 
   /**
    * Links the moves and computes the balances after them; AMOUNT where one would fall below zero on the way.
-   * JOURNAL where the balances have stopped adding up: then nothing is moved any more.
+   * JOURNAL where the guard found money to have appeared or vanished: then nothing is moved any more.
    */
   async prepare(moves: readonly Move[], at: number): Promise<PreparedEntries> {
-    must(this.sums, 'JOURNAL', 'the balances do not sum to minted less burned: nothing is paid any more');
+    this.guard.mustHold();
     const { entries, head } = linkEntries(this.#networkId, this.#state.journal, { moves, at });
     const before = await this.balances(moves.flatMap(({ from, to }) => [from, to]).filter((a) => a !== null));
+    this.guard.read(before, this.totals);
+    this.guard.mustHold();
     const { after, totals } = this.#moved(moves, before);
     let { sum } = this.#state;
     for (const [address, balance] of after) sum += balance - (before.get(address) as bigint);
@@ -209,12 +206,15 @@ export class Ledger {
       ],
       entries: entries.map(({ entry }) => entry),
       state: { journal: head, tree: grown.tree, totals, sum },
+      after,
     };
   }
 
   /** To be called when the ops of `prepare` are on disk. */
-  apply({ state }: PreparedEntries): void {
+  apply({ state, after }: PreparedEntries): void {
     this.#state = state;
+    this.guard.wrote(after);
+    this.guard.sum(state.sum, state.totals);
   }
 
   #moved(moves: readonly Move[], before: Balances) {

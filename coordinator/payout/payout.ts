@@ -16,7 +16,7 @@ import { gainOf, type RewardTerms, rewardTerms } from '#shared/reward/schedule.t
 export interface PayoutParts {
   readonly chain: Pick<Chain, 'networkId' | 'meta' | 'submissionsSealed' | 'block' | 'height'>;
   readonly windows: Pick<RewardWindows, 'now'>;
-  readonly ledger: Pick<Ledger, 'position' | 'balances' | 'forfeitedBetween'>;
+  readonly ledger: Pick<Ledger, 'sums' | 'position' | 'balances' | 'forfeitedBetween'>;
   readonly lock: WriteLock;
 }
 
@@ -34,6 +34,11 @@ export class PayoutStage {
 
   constructor(parts: PayoutParts) {
     this.#parts = parts;
+  }
+
+  /** False where money was found to have appeared or vanished. */
+  get mayPay(): boolean {
+    return this.#parts.ledger.sums;
   }
 
   /**

@@ -30,7 +30,8 @@ export async function readPool(dir: string, nowMs: () => number): Promise<Opened
 /** The pool in a store, as a coordinator finds it at its start. */
 export async function poolStateOf(kv: KV, nowMs: () => number): Promise<OpenedPool> {
   const chain = await Chain.open(kv, new PayloadStore(kv));
-  const { journal } = await Ledger.open(kv, chain.networkId);
+  const { journal, guard } = await Ledger.open(kv, chain.networkId);
+  guard.mustHold();
   const submissions = await Submissions.open(kv, nowMs);
   return {
     state: {
