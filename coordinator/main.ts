@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { register as backup } from '#coordinator/cli/backup.ts';
 import { register as coordinator } from '#coordinator/cli/coordinator.ts';
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
+import { register as gateway } from '#coordinator/cli/gateway.ts';
 import { register as init } from '#coordinator/cli/init.ts';
 import { register as reindex } from '#coordinator/cli/reindex.ts';
 import { register as restore } from '#coordinator/cli/restore.ts';
@@ -68,7 +69,7 @@ async function main(): Promise<number> {
       .showSuggestionAfterError()
       .addHelpText('after', OTHER_COMMANDS);
     const environment = cliEnvironment();
-    const commands = [up, init, coordinator, backup, restore, reindex, workerToken, workers];
+    const commands = [up, init, coordinator, gateway, backup, restore, reindex, workerToken, workers];
     for (const register of commands) register(program, environment);
     await program.parseAsync(process.argv);
     return EXIT.fine;

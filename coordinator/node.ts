@@ -14,7 +14,7 @@ import { epochView } from '#coordinator/epoch-views.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
-import { networkOfRequest } from '#coordinator/http/limit-writes.ts';
+import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
@@ -27,6 +27,7 @@ import { metricSources } from '#coordinator/metrics/sources.ts';
 import { MiningStage } from '#coordinator/mining/mining.ts';
 import { WorkBoard } from '#coordinator/mining/work-board.ts';
 import { Notices } from '#coordinator/notices.ts';
+import { openGateways } from '#coordinator/open-gateways.ts';
 import { openWorkers } from '#coordinator/open-workers.ts';
 import { workerOperations } from '#coordinator/operator/operations.ts';
 import { serveOperator } from '#coordinator/operator/server.ts';
@@ -34,7 +35,7 @@ import type { CoordinatorOptions } from '#coordinator/options.ts';
 import { PayoutStage } from '#coordinator/payout/payout.ts';
 import { Pipeline } from '#coordinator/pipeline.ts';
 import { EvaluationQueue } from '#coordinator/queue/evaluation-queue.ts';
-import { checkRedis } from '#coordinator/queue/redis-connection.ts';
+import { checkRedis, redisPrefix } from '#coordinator/queue/redis-connection.ts';
 import { startRedis } from '#coordinator/queue/redis-server.ts';
 import { readinessOf } from '#coordinator/readiness.ts';
 import { Claims } from '#coordinator/store/claims.ts';
@@ -152,8 +153,9 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   });
   closers.push(() => redis.close());
   await checkRedis(redis.connection, log.child('redis'));
+  const prefix = redisPrefix(chain.networkId);
   const queue = await EvaluationQueue.open(redis.connection, {
-    prefix: `aiblock-${toHex(chain.networkId).slice(0, 16)}`,
+    prefix,
     lockMs: options.lockMs,
     gateway: randomBytes(8).toString('hex'),
   });
@@ -322,11 +324,14 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: webPage(PAGE_DIR) });
   const http = createServer(app);
+  const desk = new PoolDesk(workers, Date.now);
+  const gateways = openGateways(redis.connection, { prefix, desk, log: log.child('gateways') });
+  closers.push(() => gateways.close());
   const endpoints: Endpoint[] = [
     feed,
     new ChatEndpoint(api as Required<typeof api>),
     new WorkerGateway({
-      desk: new PoolDesk(workers, Date.now),
+      desk,
       networkId: chain.networkId,
       onFault: (message, error) => log.warn(message, {}, error),
     }),
@@ -338,7 +343,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   });
   check.start();
   closers.push(() => check.close());
-  const edge = new WebSocketEdge(http, endpoints, networkOfRequest(app));
+  const edge = new WebSocketEdge(http, endpoints, addressOfRequests(options.http.trustProxy));
   closers.push(() => pipeline.close());
   await pipeline.start();
   const operations = workerOperations(workerParts);

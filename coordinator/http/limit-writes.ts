@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import type { Express, Request, RequestHandler, Response } from 'express';
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 
 export interface WriteLimits {
@@ -39,8 +39,10 @@ export function limitWrites({ writesAtOnce, writesPerSecond, maxJsonMs }: WriteL
   };
 }
 
-/** What tells the network that a request to `app` comes from, also one that the app itself does not see: an upgrade. */
-export function networkOfRequest(app: Express): (request: IncomingMessage) => string {
+/** Tells the network that a request comes from, also one that no app sees: an upgrade. */
+export function addressOfRequests(proxies: string | undefined): (request: IncomingMessage) => string {
+  const app = express();
+  if (proxies !== undefined) trustProxy(app, proxies);
   return ({ headers, socket }) => {
     const seen = Object.create(app.request, { headers: { value: headers }, socket: { value: socket } });
     return networkOf((seen as Request).ip ?? '');

@@ -1,7 +1,7 @@
 import { Queue, Worker } from 'bullmq';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { EvaluationJob, HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
-import type { RedisConnection } from '#coordinator/queue/redis-connection.ts';
+import { openRedis, type RedisConnection } from '#coordinator/queue/redis-connection.ts';
 
 export interface QueueOptions {
   /** Redis key prefix: the network's id, so that pools can share a Redis. */
@@ -51,13 +51,13 @@ export class EvaluationQueue implements JobQueue {
     const ignore = () => undefined;
     this.#queue.on('error', ignore);
     this.#fetcher.on('error', ignore);
-    for (const client of this.#clients) client.on('error', ignore);
   }
 
   static async open(connection: RedisConnection, options: QueueOptions): Promise<EvaluationQueue> {
-    const redis = connect(connection, { maxRetriesPerRequest: 1 });
+    const commandTimeout = COMMAND_TIMEOUT_MS;
+    const redis = openRedis(connection, { commandTimeout, maxRetriesPerRequest: 1 });
     // BullMQ asks for null here; the command timeout bounds the wait all the same, as nothing blocks.
-    const fetcherRedis = connect(connection, { maxRetriesPerRequest: null });
+    const fetcherRedis = openRedis(connection, { commandTimeout, maxRetriesPerRequest: null });
     const queue = new EvaluationQueue(options, redis, fetcherRedis);
     await queue.#queue.waitUntilReady();
     await queue.#fetcher.waitUntilReady();
@@ -120,13 +120,3 @@ export class EvaluationQueue implements JobQueue {
 }
 
 const jobId = ({ kind, id }: EvaluationJob): string => `${kind}-${id}`;
-
-function connect(connection: RedisConnection, options: { maxRetriesPerRequest: number | null }): Redis {
-  const settings = {
-    ...options,
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    retryStrategy: (times: number) => Math.min(50 * times, 1_000),
-  };
-  if (connection.url !== undefined) return new Redis(connection.url, settings);
-  return new Redis({ ...settings, path: connection.path as string });
-}

@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 
 /** Exactly one of the two: `redis://…` or `rediss://…`, or the path of a unix socket. */
@@ -23,6 +24,26 @@ export function describeRedis({ url, path }: RedisConnection): string {
     throw new PoolError('REDIS', 'REDIS_URL: expected redis://[user:password@]host:port[/database]');
   }
   return `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
+}
+
+export interface LastingOptions {
+  readonly commandTimeout: number;
+  /** Null: a command waits for as long as its timeout says. */
+  readonly maxRetriesPerRequest: number | null;
+  /** False: a command is refused at once while there is no connection. */
+  readonly enableOfflineQueue?: boolean;
+}
+
+/** What the keys of a network begin with, so that pools can share a Redis. */
+export const redisPrefix = (networkId: Uint8Array): string => `aiblock-${toHex(networkId).slice(0, 16)}`;
+
+/** A connection that lasts, and is made again whenever it is lost. Its errors are those of its commands. */
+export function openRedis({ url, path }: RedisConnection, options: LastingOptions): Redis {
+  const settings = { ...options, retryStrategy: (times: number) => Math.min(50 * times, 1_000) };
+  const redis = path === undefined ? new Redis(url as string, settings) : new Redis({ ...settings, path });
+  // Without a listener an error ends the process.
+  redis.on('error', () => undefined);
+  return redis;
 }
 
 /** Opens a connection for a few commands and closes it: one attempt, no waiting queue. Errors: REDIS. */

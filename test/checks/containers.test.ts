@@ -57,11 +57,11 @@ describe('containers', () => {
       );
   });
 
-  it('publish the ports of coordinator and Grafana alone, on loopback unless told otherwise', async () => {
+  it('publish the ports of coordinator, gateway and Grafana alone, on loopback unless told otherwise', async () => {
     const compose = await repositoryFile(COMPOSE);
     const published = matches(compose, /ports: (.*)/g);
-    assert.equal(published.length, 2);
-    for (const name of ['coordinator', 'grafana'])
+    assert.equal(published.length, 3);
+    for (const name of ['coordinator', 'gateway', 'grafana'])
       assert.match(await service(name), /ports: \['\$\{[A-Z_]+:-127\.0\.0\.1:\d+\}:\d+'\]/);
   });
 

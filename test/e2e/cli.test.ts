@@ -11,6 +11,7 @@ const COMMANDS = [
   'up',
   'init',
   'coordinator',
+  'gateway',
   'backup',
   'restore',
   'reindex',

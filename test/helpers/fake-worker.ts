@@ -242,6 +242,7 @@ export class FakeWorker {
 
   #begin(bearer: string): void {
     this.bearer = bearer;
+    clearInterval(this.#heartbeat);
     const { roles = ['evaluate', 'mine', 'chat'] } = this.options;
     this.#heartbeat = setInterval(
       () => this.send({ type: 'heartbeat', hashesPerSecond: 0, tokensPerSecond: 0, rssBytes: 0 }),

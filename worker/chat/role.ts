@@ -37,11 +37,6 @@ export class ChatRole implements WorkRole {
     this.#deps = deps;
   }
 
-  /** Answers that are being written or wait. */
-  get unfinished(): number {
-    return this.#running.size;
-  }
-
   connected(session: Session): void {
     this.#session = session;
   }

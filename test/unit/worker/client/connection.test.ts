@@ -5,6 +5,7 @@ import { PoolError } from '#shared/errors/pool-error.ts';
 import { WORKER_PROTOCOL_VERSION } from '#shared/protocol/worker.ts';
 import { keptLog } from '#test/helpers/quiet-log.ts';
 import { TestGateway } from '#test/helpers/test-gateway.ts';
+import { until } from '#test/helpers/until.ts';
 import { type Session, type Work, WorkerConnection } from '#worker/client/connection.ts';
 
 const key = keyPair(new Uint8Array(32).fill(7));
@@ -17,7 +18,6 @@ const worker = {
 } as const;
 const load = { hashesPerSecond: 5, tokensPerSecond: 6, rssBytes: 7 };
 
-let unfinished = 0;
 let gateway: TestGateway;
 let stop: AbortController;
 let heard: (Session | Work | 'gone')[];
@@ -26,20 +26,16 @@ beforeEach(async () => {
   gateway = await TestGateway.start();
   stop = new AbortController();
   heard = [];
-  unfinished = 0;
 });
 afterEach(async () => {
   stop.abort();
   await gateway.close();
 });
 
-function connect(coordinator: string | string[] = gateway.url): {
-  connection: WorkerConnection;
-  ended: Promise<void>;
-} {
+function connect(coordinator = gateway.url): { connection: WorkerConnection; ended: Promise<void> } {
   const events = heard; // a line of the test before must not write into this one's
   const connection = new WorkerConnection(
-    { coordinators: [coordinator].flat(), worker, backoff: { firstMs: 5, mostMs: 20 }, drainMs: 10_000 },
+    { coordinator, worker, backoff: { firstMs: 5, mostMs: 20 } },
     {
       key,
       log: keptLog().log,
@@ -47,9 +43,6 @@ function connect(coordinator: string | string[] = gateway.url): {
       token: async () => 'a-token',
       load: () => load,
       handlers: {
-        get unfinished() {
-          return unfinished;
-        },
         connected: (session) => events.push(session),
         message: (message) => events.push(message),
         disconnected: () => events.push('gone'),
@@ -79,6 +72,21 @@ it('answers the challenge with hello and a proof, then beats', async () => {
   assert.equal(session.address, key.address);
   assert.deepEqual(Buffer.from(session.networkId), gateway.network);
   assert.deepEqual(gateway.faults, []);
+});
+
+it('begins a new session where it is welcomed again on the same line', async () => {
+  connect();
+  await gateway.next('heartbeat');
+  gateway.send({
+    type: 'welcome',
+    ...{ session: 'another', heartbeatMs: 50, address: key.address, owner: key.address },
+  });
+  gateway.send({ type: 'cancel', id: 'work-1' });
+  await until('it is heard', () => heard.length >= 4);
+  const [first, gone, second, cancel] = heard as [Session, string, Session, Work];
+  assert.deepEqual([first.bearer, gone, second.bearer], ['session-1', 'gone', 'another']);
+  assert.deepEqual(cancel, { type: 'cancel', id: 'work-1' });
+  assert.equal(gateway.lines, 1);
 });
 
 it('passes on the messages of a session and sends into it', async () => {
@@ -152,32 +160,4 @@ it('STATE ends it for good where another worker has the same key', async () => {
   await gateway.next('heartbeat');
   gateway.drop(4409);
   await assert.rejects(ended, (e) => e instanceof PoolError && e.code === 'STATE');
-});
-
-it('finishes what it holds before it says goodbye', async () => {
-  const { ended, connection } = connect();
-  await gateway.next('heartbeat');
-  unfinished = 1;
-  stop.abort();
-  await gateway.next('drain');
-  assert.equal(gateway.count('goodbye'), 0);
-  assert.equal(connection.send({ type: 'ready', role: 'mine' }), true, 'the session goes on meanwhile');
-  unfinished = 0;
-  await gateway.next('goodbye');
-  await ended;
-});
-
-it('goes to the next coordinator where one does not answer, and stays with the one that does', async () => {
-  const spare = await TestGateway.start();
-  connect([gateway.url, spare.url]);
-  await gateway.next('heartbeat');
-  gateway.drop();
-  await gateway.until(() => gateway.lines === 2);
-  await gateway.close();
-  await spare.next('heartbeat');
-  spare.drop();
-  await spare.until(() => spare.lines === 2);
-  stop.abort();
-  await spare.close();
-  gateway = await TestGateway.start();
 });
