@@ -6,6 +6,7 @@ import { epochDetail, epochViews } from '#coordinator/epoch-views.ts';
 import type { GovernStage } from '#coordinator/govern/govern.ts';
 import { metaView } from '#coordinator/govern/meta-view.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
+import type { Adjustments } from '#coordinator/ledger/adjustments.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
@@ -16,7 +17,13 @@ import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/parts-intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
-import { entryView, proofView, submissionDetail, submissionView } from '#coordinator/views.ts';
+import {
+  adjustmentView,
+  entryView,
+  proofView,
+  submissionDetail,
+  submissionView,
+} from '#coordinator/views.ts';
 import { blockView } from '#shared/api/block-view.ts';
 import type { LossPoint, MetaView, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
@@ -40,6 +47,7 @@ export interface ApiParts {
     readonly pipeline: Pipeline;
     readonly govern: Pick<GovernStage, 'commit'>;
     readonly chat: ChatStage;
+    readonly adjustments: Pick<Adjustments, 'submit'>;
     readonly transfers: Pick<Transfers, 'submit' | 'proof'>;
     readonly progress: (id: string) => { done: number; total: number } | undefined;
   };
@@ -96,7 +104,18 @@ export function poolApi(parts: ApiParts): PoolApi {
       vesting: (await ledger.vesting(address)).toString(),
       nonce: (await ledger.nonce(address)).toString(),
     }),
-    accountEntries: async (address, page) => (await ledger.accountEntries(address, page)).map(entryView),
+    accountEntries: async (address, page) =>
+      Promise.all(
+        (await ledger.accountEntries(address, page)).map(async (entry) => {
+          if (entry.kind !== 'adjustment') return entryView(entry);
+          const record = await ledger.adjustment(entry.ref);
+          return record ? adjustmentView(record).entry : entryView(entry);
+        }),
+      ),
+    adjustment: async (digest) => {
+      const record = await ledger.adjustment(digest);
+      return record && adjustmentView(record);
+    },
     payload: (hash, bearer) => payload(parts, hash, bearer),
     readiness: parts.readiness,
     metrics: () => parts.metrics.scrape(),
@@ -112,6 +131,10 @@ export function poolApi(parts: ApiParts): PoolApi {
             return { view: { claim: toHex(claim), claimed_at: at, expires_at: at + CLAIM_MS }, isNew };
           },
           chat: chatter(live.chat, parts.metrics),
+          adjust: async (request) => {
+            const { entry, isNew } = await live.adjustments.submit(request);
+            return { view: adjustmentView({ entry, request }), isNew };
+          },
           transferProof: async (digest) => {
             const proof = await live.transfers.proof(digest);
             return proof && proofView(digest, proof);

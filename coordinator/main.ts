@@ -27,6 +27,7 @@ Commands that work against a pool (see aiblock COMMAND --help):
   verify [chain] [i]    audit a pool, or one block, believing nothing
   proof [entry]         a proof of an entry or a tensor, to be checked offline
   ledger audit          compute every reward anew and print what differs
+  ledger adjust         give tokens of the pool’s own account, with a reason
   doctor                what keeps this machine from working, and how to mend it
   export DIR            write the head as a Hugging Face folder
   wallet                keys, balances and payments

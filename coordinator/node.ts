@@ -16,6 +16,7 @@ import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
 import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
+import { Adjustments } from '#coordinator/ledger/adjustments.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
@@ -319,6 +320,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       govern,
       chat,
       transfers,
+      adjustments: new Adjustments({ kv, lock, ledger, chain, now: Date.now }),
       progress: (id) => notices.progressOf(id),
     },
   });

@@ -1,6 +1,7 @@
+import type { AdjustmentRecord } from '#coordinator/ledger/adjustment-records.ts';
 import type { TransferProof } from '#coordinator/ledger/transfers.ts';
 import type { StoredVerdict, SubmissionRecord } from '#coordinator/store/submissions.ts';
-import type { EntryView, SubmissionView, TransferProofView } from '#shared/api/schemas.ts';
+import type { AdjustmentView, EntryView, SubmissionView, TransferProofView } from '#shared/api/schemas.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
@@ -81,6 +82,12 @@ export function submissionView(
 /** A journal entry as the API shows it. */
 export function entryView({ seq, at, kind, ref, from, to, amount }: JournalEntry): EntryView {
   return { seq, at, kind, ref: toHex(ref), from, to, amount: amount.toString() };
+}
+
+/** An adjustment with everything that was signed. */
+export function adjustmentView({ entry, request }: AdjustmentRecord): AdjustmentView {
+  const shown = { ...entryView(entry), reason: request.reason };
+  return { digest: toHex(entry.ref), entry: shown, signed: request };
 }
 
 /** A transfer with everything that was signed. */

@@ -8,6 +8,7 @@ import express, {
 } from 'express';
 import helmet from 'helmet';
 import { addAccounts } from '#coordinator/http/accounts.ts';
+import { addAdjustments } from '#coordinator/http/adjustments.ts';
 import { addClaims } from '#coordinator/http/claims.ts';
 import { addCompletions } from '#coordinator/http/completions.ts';
 import { addEpochs } from '#coordinator/http/epochs.ts';
@@ -80,6 +81,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   addEpochs(app, api);
   addMeta(app, api);
   addAccounts(app, api, requireJson);
+  addAdjustments(app, api, requireJson);
   addProofs(app, api);
   addPayload(app, api);
   addUploads(app, api, options);

@@ -4,6 +4,7 @@ import type { EpochDetail, EpochView } from '#shared/api/epoch-schemas.ts';
 import type { EntryProof, TensorProof } from '#shared/api/proof-schemas.ts';
 import type {
   AccountView,
+  AdjustmentView,
   BlockView,
   ChatRequest,
   ClaimView,
@@ -21,6 +22,7 @@ import type { ChainId } from '#shared/block/header.ts';
 import type { MetaProposal } from '#shared/block/meta-proposal.ts';
 import type { WorkKind } from '#shared/block/work-log.ts';
 import type { SubmissionState } from '#shared/lifecycle.ts';
+import type { AdjustmentRequest } from '#shared/protocol/adjustment.ts';
 import type { TransferRequest } from '#shared/protocol/transfer.ts';
 
 export interface PayloadRead {
@@ -102,6 +104,9 @@ export interface PoolApi {
   readonly uploads?: UploadApi;
   /** Notes the time of a claim to a submission that is to come. */
   readonly claim?: (claim: Uint8Array) => Promise<{ view: ClaimView; isNew: boolean }>;
+  /** What the operator signed for an adjustment of the journal. */
+  readonly adjustment: (digest: Uint8Array) => Promise<AdjustmentView | undefined>;
+  readonly adjust?: (request: AdjustmentRequest) => Promise<{ view: AdjustmentView; isNew: boolean }>;
   readonly transfer?: (request: TransferRequest) => Promise<{ view: TransferView; isNew: boolean }>;
   /** What was signed for a transfer of the journal. */
   readonly transferProof?: (digest: Uint8Array) => Promise<TransferProofView | undefined>;

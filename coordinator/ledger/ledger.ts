@@ -1,5 +1,6 @@
 import { accountEntries, entryIndexOps, indexMissing } from '#coordinator/ledger/account-entries.ts';
 import { addUp } from '#coordinator/ledger/add-up.ts';
+import { type AdjustmentRecord, readAdjustment } from '#coordinator/ledger/adjustment-records.ts';
 import { BalanceGuard } from '#coordinator/ledger/balance-guard.ts';
 import { growJournalTree, journalPath, openJournalTree } from '#coordinator/ledger/journal-tree.ts';
 import { allVested, vestedOf, vestingOps } from '#coordinator/ledger/vesting.ts';
@@ -132,6 +133,11 @@ export class Ledger {
   async nonce(address: string): Promise<bigint> {
     const value = await this.#kv.get(bucketKey(BUCKET.accountNonce, utf8ToBytes(address)));
     return value ? readU64be(value) : 0n;
+  }
+
+  /** What the operator signed for an entry of kind `adjustment`, by its `ref`. */
+  adjustment(digest: Uint8Array): Promise<AdjustmentRecord | undefined> {
+    return readAdjustment(this.#kv, digest);
   }
 
   /** What vests of a submission's reward; undefined where nothing does, or does no more. */

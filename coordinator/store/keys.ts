@@ -71,6 +71,8 @@ export const BUCKET = {
   reindexing: 0x69,
   /** hash of a share → u64 number of its unit in the grinding log. */
   shareHash: 0x70,
+  /** digest of an adjustment → u64 sequence of its journal entry, and what was signed: see adjustment-records.ts. */
+  adjustment: 0x6c,
 } as const;
 
 export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { epochSchema } from '#shared/api/epoch-schemas.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { SUBMISSION_STATES } from '#shared/lifecycle.ts';
+import { adjustmentRequestSchema } from '#shared/protocol/adjustment.ts';
 
 /** The public HTTP and WebSocket API: what comes in is checked against these, what goes out has their types. */
 
@@ -369,6 +370,8 @@ export const entrySchema = z.strictObject({
   /** Null where it is burned. */
   to: z.string().nullable(),
   amount: z.string(),
+  /** What the operator gave as the reason of an adjustment. */
+  reason: z.string().optional(),
 });
 export type EntryView = z.infer<typeof entrySchema>;
 
@@ -398,6 +401,14 @@ export const transferProofSchema = z.strictObject({
   signature: z.string(),
 });
 export type TransferProofView = z.infer<typeof transferProofSchema>;
+
+/** `POST /adjustments` and `GET /adjustments/:digest`: the entry, and what the operator signed for it. */
+export const adjustmentSchema = z.strictObject({
+  digest: hex32,
+  entry: entrySchema,
+  signed: adjustmentRequestSchema,
+});
+export type AdjustmentView = z.infer<typeof adjustmentSchema>;
 
 export const readinessSchema = z.strictObject({
   ready: z.boolean(),

@@ -19,6 +19,7 @@ export type DigestKind =
   | 'seed'
   | 'challenge'
   | 'owner'
+  | 'adjustment'
   | 'tensor'
   | 'tensor-list';
 

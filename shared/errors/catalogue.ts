@@ -66,6 +66,7 @@ export const ERRORS = {
   // Ledger
   ADDRESS: [400, 'The address is not valid.'],
   AMOUNT: [400, 'The amount is not a whole number of base units in range.'],
+  ADJUSTMENT: [400, 'The adjustment is not one that can be made.'],
   TRANSFER_FORM: [400, 'The transfer is not one that can be made.'],
   TRANSFER_NONCE: [409, 'The nonce of the transfer is used, or transfers before it are missing.'],
   TRANSFER_EXPIRED: [409, 'The transfer has expired.'],

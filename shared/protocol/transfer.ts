@@ -2,6 +2,7 @@ import { keccak_256 } from '@noble/hashes/sha3.js';
 import { z } from 'zod';
 import { concatBytes, fromHex, toHex, utf8ToBytes } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
+import type { ErrorCode } from '#shared/errors/catalogue.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 
 /** A payment from one account to another, as its owner signs it. PROTOCOL §13. */
@@ -101,9 +102,9 @@ export function parseTransfer(request: TransferRequest): SignedTransfer {
   const transfer = {
     from: parseAddress(request.from),
     to: parseAddress(request.to),
-    amount: whole(request.amount, 'amount', { code: 'AMOUNT', least: 1n, most: MAX_AMOUNT }),
-    nonce: whole(request.nonce, 'nonce', { code: 'TRANSFER_FORM', least: 0n, most: MAX_NONCE }),
-    expiry: whole(request.expiry, 'expiry', { code: 'TRANSFER_FORM', least: 0n, most: MAX_EXPIRY }),
+    amount: wholeNumber(request.amount, 'amount', { code: 'AMOUNT', least: 1n, most: MAX_AMOUNT }),
+    nonce: wholeNumber(request.nonce, 'nonce', { code: 'TRANSFER_FORM', least: 0n, most: MAX_NONCE }),
+    expiry: wholeNumber(request.expiry, 'expiry', { code: 'TRANSFER_FORM', least: 0n, most: MAX_EXPIRY }),
   };
   must(
     transfer.from !== transfer.to,
@@ -118,10 +119,11 @@ export function parseTransfer(request: TransferRequest): SignedTransfer {
   return { transfer, signature: fromHex(request.signature.slice(2).toLowerCase(), 65, 'signature') };
 }
 
-function whole(
+/** A number in plain digits, within a range; the code of the range where it is another text. */
+export function wholeNumber(
   text: string,
   what: string,
-  range: { code: 'AMOUNT' | 'TRANSFER_FORM'; least: bigint; most: bigint },
+  range: { code: ErrorCode; least: bigint; most: bigint },
 ): bigint {
   const { code, least, most } = range;
   const refuse = () =>

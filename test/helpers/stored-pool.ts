@@ -17,6 +17,7 @@ import type { SealedModel } from '#shared/block/parameter-chain.ts';
 import type { WorkKind } from '#shared/block/work-log.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import type { AdjustmentRequest } from '#shared/protocol/adjustment.ts';
 import { CHAIN, chainAfter, META, NETWORK, type StoredBlock } from '#test/helpers/forge.ts';
 
 type Bytes = { header: Uint8Array; body: Uint8Array };
@@ -32,6 +33,8 @@ export interface StoredPool {
   /** What the pool says of its journal. */
   told: JournalHead & { minted: bigint; burned: bigint };
   balances: Map<string, bigint>;
+  /** What the operator signed, by digest. */
+  adjustments: Map<string, AdjustmentRequest>;
   model: { -readonly [key in keyof ModelView]: ModelView[key] };
 }
 
@@ -46,6 +49,7 @@ export function vectorPool(): StoredPool {
     payloads: new Map(stored.map(({ payload }) => [sha256(payload), payload.slice()])),
     ...accounts(journal),
     work: { evaluation: copies(CHAIN.work.evaluation), grinding: copies(CHAIN.work.grinding) },
+    adjustments: new Map(),
     model: viewOf(sealed),
   };
 }
@@ -156,6 +160,11 @@ export class StoredPoolServer {
       };
     if (first === 'balance')
       return { address: second, balance: (pool.balances.get(second) ?? 0n).toString() };
+    const signed = first === 'adjustments' ? pool.adjustments.get(second) : undefined;
+    if (signed) {
+      const entry = { seq: 0, at: 0, kind: 'adjustment', ref: second, from: null, to: null, amount: '1' };
+      return { digest: second, entry, signed };
+    }
     if (first === 'journal') {
       const { seq, head, root, minted, burned } = pool.told;
       const totals = { minted: minted.toString(), burned: burned.toString() };

@@ -1,5 +1,6 @@
 import type { JournalAudit } from '#shared/block/audit-journal.ts';
 import type { RewardAudit } from '#shared/block/audit-rewards.ts';
+import type { JournalEntry } from '#shared/block/journal.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { at } from '#worker/audit/finding.ts';
 import { eachOf } from '#worker/audit/some.ts';
@@ -10,17 +11,20 @@ export interface JournalRun {
   readonly rewards: RewardAudit;
   /** Entries that stood when the chain was read; what came later may pay for newer blocks. */
   readonly until: number;
+  /** Those that the operator signed, to be filled. */
+  readonly adjustments: JournalEntry[];
   done(entries: number): void;
 }
 
 /** Replays the journal to where it ends now. JOURNAL where an entry, the head or a total is wrong. */
 export async function replayJournal(source: AuditSource, run: JournalRun): Promise<void> {
-  const { journal, rewards, until } = run;
+  const { journal, rewards, until, adjustments } = run;
   at('journal entry 0', () => rewards.place(journal.journal));
   await readOn(source, journal, (append) => {
     const { seq } = journal.journal;
     at(`journal entry ${seq}`, () => {
       const entry = append();
+      if (entry.kind === 'adjustment') adjustments.push(entry);
       if (seq >= until) return;
       rewards.entry(entry);
       rewards.place(journal.journal);

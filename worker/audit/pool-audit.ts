@@ -2,9 +2,10 @@ import type { ModelView } from '#shared/api/schemas.ts';
 import { ChainsAudit, type SealedSubmission } from '#shared/block/audit-chains.ts';
 import { JournalAudit } from '#shared/block/audit-journal.ts';
 import { RewardAudit } from '#shared/block/audit-rewards.ts';
-import type { JournalHead } from '#shared/block/journal.ts';
+import type { JournalEntry, JournalHead } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
+import { checkAdjustments } from '#worker/audit/adjustments.ts';
 import { at, atAsync, type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
 import { checkBalances, replayJournal } from '#worker/audit/journal.ts';
 import { type LossComparison, type LossEvaluator, recheckLosses } from '#worker/audit/losses.ts';
@@ -76,6 +77,8 @@ class PoolAudit {
   readonly #checks: CheckLine[] = [];
   readonly #losses: LossComparison[] = [];
   readonly #seals: SealedSubmission[] = [];
+  /** Of every Meta block. */
+  readonly #poolKeys: Uint8Array[] = [];
   readonly #payloads = new Map<string, PayloadClaim>();
 
   constructor(options: PoolAuditOptions, dependencies: PoolAuditDependencies) {
@@ -122,6 +125,7 @@ class PoolAudit {
       for await (const block of blocksOf(source, 'A')) {
         const payload = await readMetaPayload(source, block.header);
         const meta = onBlock('A', count, () => this.#chains.applyMeta(block, payload));
+        this.#poolKeys.push(meta.manifest.pool_key);
         if (meta.index === view.meta.index) at('GET /model', () => checkMetaView(view, meta));
         done(++count);
       }
@@ -174,19 +178,26 @@ class PoolAudit {
     const { source } = this.#deps;
     const journal = new JournalAudit(this.#chains.networkId);
     const rewards = new RewardAudit(this.#chains.networkId);
+    const adjustments: JournalEntry[] = [];
     await this.#step('journal entries', until.seq, async (done) => {
       for (const { submission, miner, seal, meta, after } of this.#seals) {
         const height = after.position.index;
         const { manifest } = meta;
         onBlock('B', height, () => rewards.claim({ height, submission, miner, seal, manifest }));
       }
-      await replayJournal(source, { journal, rewards, until: until.seq, done });
+      await replayJournal(source, { journal, rewards, until: until.seq, adjustments, done });
       const { minted, burned } = journal.totals;
       const note = `links, amounts, conservation: ${minted} minted, ${burned} burned`;
       return { count: journal.journal.seq, note };
     });
     const settled = at('the journal', () => rewards.settle(view.head.index));
     this.#line('rewards', settled, 'entries are those that the seals fixed');
+    await checkAdjustments(source, this.#chains.networkId, {
+      entries: adjustments,
+      poolKeys: this.#poolKeys,
+    });
+    if (adjustments.length > 0)
+      this.#line('adjustments', adjustments.length, 'signed by the pool, from its own account');
     await this.#step('balances', journal.balances.size, async (done) => {
       const count = await checkBalances(source, { journal, atOnce: BALANCES_AT_ONCE, done });
       return { count, note: 'as GET /balance says' };

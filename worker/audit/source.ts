@@ -1,13 +1,14 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import type { z } from 'zod';
 import { journalPageSchema, rawBlocksSchema, workPageSchema } from '#shared/api/audit-schemas.ts';
-import type { ModelView } from '#shared/api/schemas.ts';
+import { adjustmentSchema, type ModelView } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import type { JournalHead } from '#shared/block/journal.ts';
 import { type Block, blockFromBytes } from '#shared/block/verify-block.ts';
 import type { WorkKind } from '#shared/block/work-log.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import type { AdjustmentRequest } from '#shared/protocol/adjustment.ts';
 import { onBlock } from '#worker/audit/finding.ts';
 import type { ApiClient } from '#worker/client/api-client.ts';
 
@@ -28,6 +29,8 @@ export interface AuditSource {
   /** Encoded units of a log of work from this number on; none where it ends. */
   workUnits(kind: WorkKind, from: number): Promise<Uint8Array[]>;
   balance(address: string): Promise<bigint>;
+  /** What the operator signed for an adjustment. NOT_FOUND where the pool has nothing. */
+  adjustment(digest: string): Promise<AdjustmentRequest>;
   /** NOT_FOUND where the pool has no such payload. */
   payload(hash: string): Promise<AsyncIterable<Uint8Array>>;
 }
@@ -83,6 +86,10 @@ export class HttpSource implements AuditSource {
 
   async balance(address: string): Promise<bigint> {
     return BigInt((await this.#api.balance(address, this.#signal)).balance);
+  }
+
+  async adjustment(digest: string): Promise<AdjustmentRequest> {
+    return (await this.#get(`adjustments/${digest}`, adjustmentSchema)).signed;
   }
 
   async payload(hash: string): Promise<AsyncIterable<Uint8Array>> {

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { LedgerReport } from '#worker/audit/ledger-audit.ts';
 import { type CommandEnvironment, examples } from '#worker/cli/command.ts';
+import { addAdjust } from '#worker/cli/ledger-adjust.ts';
 
 interface AuditFlags {
   readonly coordinator?: string;
@@ -12,7 +13,8 @@ interface AuditFlags {
 /** `aiblock ledger`: what concerns the money of a pool as a whole. */
 export function register(program: Command, environment: CommandEnvironment): void {
   const { settings } = environment;
-  const ledger = program.command('ledger').summary('audit the money of a pool');
+  const ledger = program.command('ledger').summary('audit the money of a pool, make good what went wrong');
+  addAdjust(ledger, environment);
   ledger
     .command('audit')
     .summary('compute every reward anew and print what differs')

@@ -156,13 +156,13 @@ export async function history(
 }
 
 function line(entry: EntryView, address: string, { csv, json }: { csv: boolean; json: boolean }): string {
-  const { seq, at, kind, ref, from, to, amount } = entry;
+  const { seq, at, kind, ref, from, to, amount, reason } = entry;
   if (json) return `${JSON.stringify(entry)}\n`;
   if (csv) return `${[seq, at, kind, ref, from ?? '', to ?? '', amount].join(',')}\r\n`;
   const sign = to === address ? '+' : '-';
   const other = (to === address ? from : to) ?? (to === address ? 'minted' : 'burned');
   const day = new Date(at).toISOString().slice(0, 19).replace('T', ' ');
-  return `${day}  ${(sign + formatAmount(BigInt(amount))).padStart(14)}  ${kind.padEnd(16)}  ${other}\n`;
+  return `${day}  ${(sign + formatAmount(BigInt(amount))).padStart(14)}  ${kind.padEnd(16)}  ${other}${reason === undefined ? '' : `  ${reason}`}\n`;
 }
 
 /** The address of a wallet, without its password where the file tells it. */
