@@ -68,8 +68,10 @@ export class RewardWindows {
   /** Reads from where the span begins until nothing was appended meanwhile, then takes the old one's place. */
   async #rebuild(kind: WorkKind): Promise<void> {
     const window = new UnitWindow(this.#span(kind).from);
-    while (window.next < this.#units.places[kind].seq)
-      for (const bytes of await this.#units.encoded(kind, window.next, PAGE)) window.add(decodeUnit(bytes));
+    // Not those that are on the disk already and not yet appended: the listener is told of them.
+    const left = () => Math.min(PAGE, this.#units.places[kind].seq - window.next);
+    while (left() > 0)
+      for (const bytes of await this.#units.encoded(kind, window.next, left())) window.add(decodeUnit(bytes));
     this.#windows[kind] = window;
   }
 }

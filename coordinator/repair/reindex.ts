@@ -10,6 +10,7 @@ import { entryIndexOps } from '#coordinator/ledger/account-entries.ts';
 import { growJournalTree } from '#coordinator/ledger/journal-tree.ts';
 import { balanceOps, journalHeadOp } from '#coordinator/ledger/ledger.ts';
 import { nonceOps } from '#coordinator/ledger/transfers.ts';
+import { vestingOps } from '#coordinator/ledger/vesting.ts';
 import { unitIndexOps, unitsOf } from '#coordinator/ledger/work-units.ts';
 import type { Watch } from '#coordinator/progress.ts';
 import type { PoolState } from '#coordinator/repair/backup-list.ts';
@@ -123,6 +124,7 @@ function derivedFrom(kv: KV, { payloads, found, ledger }: Sources): Derived[] {
       buckets: [BUCKET.accountEntry, BUCKET.accountIndex, BUCKET.forfeit],
       ops: () => entriesOfAccounts(kv),
     },
+    { what: 'what vests', buckets: [BUCKET.vesting], ops: () => vesting(kv) },
     { what: 'transfers of accounts', buckets: [BUCKET.accountNonce], ops: () => nonceOps(nonces) },
     { what: 'journal tree', buckets: [BUCKET.journalNode], ops: () => treeNodes(kv) },
     { what: 'shares by hash', buckets: [BUCKET.shareHash], ops: () => shares(kv) },
@@ -140,6 +142,11 @@ async function* entriesOfAccounts(kv: KV): AsyncGenerator<KvOp> {
     const entry = decodeEntry(bytes);
     yield* entryIndexOps([entry], entry.seq + 1);
   }
+}
+
+async function* vesting(kv: KV): AsyncGenerator<KvOp> {
+  for await (const [, bytes] of kv.entries(bucketRange(BUCKET.journalEntry)))
+    yield* vestingOps([decodeEntry(bytes)]);
 }
 
 async function* treeNodes(kv: KV): AsyncGenerator<KvOp> {

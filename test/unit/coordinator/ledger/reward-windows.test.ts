@@ -66,6 +66,20 @@ describe('RewardWindows', () => {
     assert.deepEqual([places.grinding.seq, grinding.span.from, grinding.span.to], [4, 1, 4]);
   });
 
+  it('is built while units are on the disk that are not yet appended', async () => {
+    const pool = await Pool.open();
+    pool.rule({ window_units: 10 });
+    await pool.grind(1n, 2n);
+    const work: Work = { worker: WORKER.publicKey, address: WORKER.address, credit: 4n, ref: NETWORK };
+    const units = await WorkUnits.open(pool.kv, NETWORK);
+    const windows = new RewardWindows(units, pool.chain);
+    const prepared = units.prepare('grinding', [work], 1);
+    await pool.kv.batch(prepared.ops);
+    assert.deepEqual(await creditsIn(windows), [1n, 2n]);
+    units.apply(prepared);
+    assert.deepEqual(await creditsIn(windows), [2n, 5n]);
+  });
+
   it('goes by the Meta block that rules: a longer window, another scheme', async () => {
     const pool = await Pool.open();
     pool.rule({ window_units: 1 });
