@@ -79,6 +79,8 @@ const EPOCHS = 9;
 const EPOCH_WINDOWS = GATE_WINDOWS;
 /** One worker is enough to begin with; a pool that lets strangers evaluate asks for more than may lie together. */
 const QUORUM: Manifest['quorum'] = { attestations: 1, tolerance_micro_nats: 10, trusted_after: 10 };
+/** Part of the submitter's share that waits for the held-out check: what it costs to be found out. */
+const VESTING_BP = 3_000;
 /**
  * 50 tokens for a gain a little above the first δ, from a quarter to twice as many by gain; halved every 210,000
  * submissions, so that some 21 million are ever issued, and never more.
@@ -87,7 +89,7 @@ const REWARD: Manifest['reward'] = {
   units: 50n * UNIT,
   split_bp: { submitter: 6_000, evaluators: 2_000, grinders: 1_500, pool: 500 },
   window_units: 1_000,
-  vesting_bp: 0,
+  vesting_bp: VESTING_BP,
   schedule: {
     gain_micro_nats: 40_000,
     least_bp: 2_500,

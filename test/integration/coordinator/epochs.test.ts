@@ -7,6 +7,7 @@ import {
   epochDetailSchema,
   epochsSchema,
 } from '#shared/api/epoch-schemas.ts';
+import { accountSchema, entriesSchema } from '#shared/api/schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { verifyMerklePath } from '#shared/crypto/merkle.ts';
 import { better, type EvaluateLease } from '#test/helpers/fake-worker.ts';
@@ -29,13 +30,17 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     for (const pool of running) await pool.destroy();
   });
   const seal = async (pool: TestCoordinator, value: number) => {
-    const file = fileOf(await pool.model(), {
-      key: newKeyPair(),
-      tensors: { [SMALL_TENSOR]: value + 0.125 },
-    });
+    const key = newKeyPair();
+    const file = fileOf(await pool.model(), { key, tensors: { [SMALL_TENSOR]: value + 0.125 } });
     assert.equal((await post(pool.url, file)).status, 202);
     await pool.reaches(file.id, 'paid');
-    return file.id;
+    return { id: file.id, key };
+  };
+  const account = async (pool: TestCoordinator, address: string) => {
+    const view = accountSchema.parse((await pool.get(`/accounts/${address}`)).body);
+    const { entries } = entriesSchema.parse((await pool.get(`/accounts/${address}/entries`)).body);
+    const reward = entries.find(({ kind }) => kind === 'reward-submitter')?.amount ?? '0';
+    return { balance: BigInt(view.balance), vesting: BigInt(view.vesting), reward: BigInt(reward) };
   };
   const epochs = async (pool: TestCoordinator): Promise<EpochView[]> =>
     epochsSchema.parse((await pool.get('/epochs')).body).epochs;
@@ -62,19 +67,31 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     const first = await seal(pool, 1);
     const open = await until('it is counted', async () => (await epochs(pool))[0]);
     assert.deepEqual([open.state, open.submissions.length], ['open', 1]);
+    const { address } = first.key;
+    const parts = await account(pool, address);
+    assert.equal(parts.vesting, (parts.reward * 3n) / 10n);
+    assert.equal(parts.balance, parts.reward - parts.vesting);
     assert.equal((await pool.get(`/payload/${secret}`)).status, 404);
     assert.deepEqual((await epoch(pool, 0)).revealed, []);
-    const file = fileOf(await pool.model(), { key: newKeyPair(), tensors: { [SMALL_TENSOR]: 2.125 } });
+    const tunedKey = newKeyPair();
+    const file = fileOf(await pool.model(), { key: tunedKey, tensors: { [SMALL_TENSOR]: 2.125 } });
     tuned.add(file.id);
     assert.equal((await post(pool.url, file)).status, 202);
     const done = await settled(pool, 0);
     assert.deepEqual(
       done.submissions.map(({ submission, held }) => [submission, held]),
       [
-        [first, true],
+        [first.id, true],
         [file.id, false],
       ],
     );
+    const released = await account(pool, address);
+    assert.deepEqual([released.balance, released.vesting], [parts.reward, 0n]);
+    const forfeited = await account(pool, tunedKey.address);
+    assert.equal(forfeited.vesting, 0n);
+    assert.equal(forfeited.balance, forfeited.reward - (forfeited.reward * 3n) / 10n);
+    const totals = (await pool.get('/journal')).body as { burned: string };
+    assert.equal(BigInt(totals.burned), (forfeited.reward * 3n) / 10n);
     const { root, revealed, windows, results } = await epoch(pool, 0);
     assert.deepEqual(windows, { first: 0, count: 32 });
     for (const { index, hash, path } of revealed) {
@@ -109,7 +126,12 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     for (const value of [3, 4]) await seal(pool, value);
     assert.equal((await settled(pool, 1)).shards, 1);
     assert.deepEqual((await epoch(pool, 1)).windows, { first: 32, count: 10 });
-    await seal(pool, 5);
+    const last = await seal(pool, 5);
+    const unchecked = await until('it is released at once', async () => {
+      const found = await account(pool, last.key.address);
+      return found.vesting === 0n && found;
+    });
+    assert.equal(unchecked.balance, unchecked.reward);
     assert.equal((await epochs(pool)).length, 2);
     assert.equal((await pool.get('/epochs/2')).status, 404);
     assert.equal((await pool.get('/epochs/x')).status, 400);
