@@ -93,7 +93,9 @@ it('takes a better submission from its upload to the chat', {
   assert.equal(minted, units);
   const own = (units * BigInt(manifest.reward.split_bp.submitter)) / 10_000n;
   assert.equal(paid.reward, own.toString());
-  assert.equal((await pool.api.balance(key.address)).balance, own.toString());
+  const { balance, vesting } = await pool.api.account(key.address);
+  assert.equal(BigInt(balance) + BigInt(vesting), own);
+  assert.equal(BigInt(vesting), (own * BigInt(manifest.reward.vesting_bp)) / 10_000n);
 
   // The new head answers, and the same seed gives the same answer, streamed or not.
   const answer = await ask(pool);

@@ -259,7 +259,12 @@ export class FakeWorker {
   }
 
   #reveal(lease: string): void {
-    if (this.options.onReveal) return this.options.onReveal(this, lease);
+    if (this.options.onReveal) this.options.onReveal(this, lease);
+    else this.reveal(lease);
+  }
+
+  /** Shows what it committed to. */
+  reveal(lease: string): void {
     const result = this.#kept.get(lease);
     if (result) this.send(result);
   }

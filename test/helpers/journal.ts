@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { rawBlocksSchema } from '#shared/api/audit-schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
-import { decodeEntry, type JournalEntry } from '#shared/block/journal.ts';
+import { decodeEntry, type JournalEntry, mints } from '#shared/block/journal.ts';
 import type { Manifest } from '#shared/block/manifest.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { gainOf, rewardTerms } from '#shared/reward/schedule.ts';
@@ -18,9 +18,9 @@ export async function readJournal(pool: Pool): Promise<{ entries: JournalEntry[]
   };
 }
 
-/** The entries that one submission caused. */
+/** The entries that minted the reward of one submission. */
 export const entriesOf = (entries: readonly JournalEntry[], submission: string): JournalEntry[] =>
-  entries.filter((entry) => toHex(entry.ref) === submission);
+  entries.filter((entry) => mints(entry.kind) && toHex(entry.ref) === submission);
 
 export const sumOf = (entries: readonly JournalEntry[]): bigint =>
   entries.reduce((sum, { amount }) => sum + amount, 0n);

@@ -1,5 +1,6 @@
 import type { JournalAudit } from '#shared/block/audit-journal.ts';
 import type { RewardAudit } from '#shared/block/audit-rewards.ts';
+import type { VestingAudit } from '#shared/block/audit-vesting.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { at } from '#worker/audit/finding.ts';
@@ -9,6 +10,7 @@ import type { AuditSource } from '#worker/audit/source.ts';
 export interface JournalRun {
   readonly journal: JournalAudit;
   readonly rewards: RewardAudit;
+  readonly vesting: VestingAudit;
   /** Entries that stood when the chain was read; what came later may pay for newer blocks. */
   readonly until: number;
   /** Those that the operator signed, to be filled. */
@@ -18,12 +20,13 @@ export interface JournalRun {
 
 /** Replays the journal to where it ends now. JOURNAL where an entry, the head or a total is wrong. */
 export async function replayJournal(source: AuditSource, run: JournalRun): Promise<void> {
-  const { journal, rewards, until, adjustments } = run;
+  const { journal, rewards, vesting, until, adjustments } = run;
   at('journal entry 0', () => rewards.place(journal.journal));
   await readOn(source, journal, (append) => {
     const { seq } = journal.journal;
     at(`journal entry ${seq}`, () => {
       const entry = append();
+      vesting.entry(entry, seq >= until);
       if (entry.kind === 'adjustment') adjustments.push(entry);
       if (seq >= until) return;
       rewards.entry(entry);

@@ -2,11 +2,13 @@ import type { ModelView } from '#shared/api/schemas.ts';
 import { ChainsAudit, type SealedSubmission } from '#shared/block/audit-chains.ts';
 import { JournalAudit } from '#shared/block/audit-journal.ts';
 import { RewardAudit } from '#shared/block/audit-rewards.ts';
+import { VestingAudit } from '#shared/block/audit-vesting.ts';
 import type { JournalEntry, JournalHead } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { checkAdjustments } from '#worker/audit/adjustments.ts';
 import { at, atAsync, type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
+import { checkEpochs, type ShownEpochs } from '#worker/audit/held-out.ts';
 import { checkBalances, replayJournal } from '#worker/audit/journal.ts';
 import { type LossComparison, type LossEvaluator, recheckLosses } from '#worker/audit/losses.ts';
 import { checkMetaView, checkModelView } from '#worker/audit/model-view.ts';
@@ -77,6 +79,8 @@ class PoolAudit {
   readonly #checks: CheckLine[] = [];
   readonly #losses: LossComparison[] = [];
   readonly #seals: SealedSubmission[] = [];
+  #vestingAudit: VestingAudit | undefined;
+  #shown: ShownEpochs = new Map();
   /** Of every Meta block. */
   readonly #poolKeys: Uint8Array[] = [];
   readonly #payloads = new Map<string, PayloadClaim>();
@@ -174,10 +178,17 @@ class PoolAudit {
     });
   }
 
+  get #vesting(): VestingAudit {
+    this.#vestingAudit ??= new VestingAudit(this.#chains.networkId);
+    return this.#vestingAudit;
+  }
+
   async #journal(view: ModelView, until: JournalHead): Promise<void> {
     const { source } = this.#deps;
     const journal = new JournalAudit(this.#chains.networkId);
     const rewards = new RewardAudit(this.#chains.networkId);
+    const vesting = this.#vesting;
+    await this.#heldOut();
     const adjustments: JournalEntry[] = [];
     await this.#step('journal entries', until.seq, async (done) => {
       for (const { submission, miner, seal, meta, after } of this.#seals) {
@@ -185,13 +196,17 @@ class PoolAudit {
         const { manifest } = meta;
         onBlock('B', height, () => rewards.claim({ height, submission, miner, seal, manifest }));
       }
-      await replayJournal(source, { journal, rewards, until: until.seq, adjustments, done });
+      await replayJournal(source, { journal, rewards, vesting, until: until.seq, adjustments, done });
       const { minted, burned } = journal.totals;
       const note = `links, amounts, conservation: ${minted} minted, ${burned} burned`;
       return { count: journal.journal.seq, note };
     });
     const settled = at('the journal', () => rewards.settle(view.head.index));
     this.#line('rewards', settled, 'entries are those that the seals fixed');
+    if (vesting.epochs.length > 0) {
+      const parts = at('the journal', () => vesting.finish());
+      this.#line('vested parts', parts, 'released or forfeited once, as the held-out checks say');
+    }
     await checkAdjustments(source, this.#chains.networkId, {
       entries: adjustments,
       poolKeys: this.#poolKeys,
@@ -201,6 +216,24 @@ class PoolAudit {
     await this.#step('balances', journal.balances.size, async (done) => {
       const count = await checkBalances(source, { journal, atOnce: BALANCES_AT_ONCE, done });
       return { count, note: 'as GET /balance says' };
+    });
+  }
+
+  /** Before the journal is read: what it settles has its evidence by then. */
+  async #heldOut(): Promise<void> {
+    const vesting = this.#vesting;
+    for (const sealed of this.#seals) vesting.seal(sealed);
+    vesting.ruledBy(this.#chains.meta.manifest.validation);
+    const over = vesting.epochs.filter(({ isOver }) => isOver).length;
+    if (over === 0) return;
+    const { source } = this.#deps;
+    const { payloads: shards } = this.#options;
+    await this.#step('epochs', over, async (done) => {
+      this.#shown = await checkEpochs(source, { vesting, shards, done });
+      const results = [...this.#shown.values()].flatMap((epoch) => epoch.results);
+      const held = results.filter((result) => result.held).length;
+      const note = `${results.length} held-out checks: ${held} hold, ${results.length - held} do not${shards ? '; shards lead to the root' : ''}`;
+      return { count: over, note };
     });
   }
 

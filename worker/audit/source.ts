@@ -1,6 +1,7 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import type { z } from 'zod';
 import { journalPageSchema, rawBlocksSchema, workPageSchema } from '#shared/api/audit-schemas.ts';
+import { type EpochDetail, epochDetailSchema } from '#shared/api/epoch-schemas.ts';
 import { adjustmentSchema, type ModelView } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import type { JournalHead } from '#shared/block/journal.ts';
@@ -29,6 +30,8 @@ export interface AuditSource {
   /** Encoded units of a log of work from this number on; none where it ends. */
   workUnits(kind: WorkKind, from: number): Promise<Uint8Array[]>;
   balance(address: string): Promise<bigint>;
+  /** NOT_FOUND where the pool has no such epoch. */
+  epoch(number: number): Promise<EpochDetail>;
   /** What the operator signed for an adjustment. NOT_FOUND where the pool has nothing. */
   adjustment(digest: string): Promise<AdjustmentRequest>;
   /** NOT_FOUND where the pool has no such payload. */
@@ -90,6 +93,10 @@ export class HttpSource implements AuditSource {
 
   async adjustment(digest: string): Promise<AdjustmentRequest> {
     return (await this.#get(`adjustments/${digest}`, adjustmentSchema)).signed;
+  }
+
+  epoch(number: number): Promise<EpochDetail> {
+    return this.#get(`epochs/${number}`, epochDetailSchema);
   }
 
   async payload(hash: string): Promise<AsyncIterable<Uint8Array>> {
