@@ -1,3 +1,4 @@
+import type { EpochView } from '#shared/api/epoch-schemas.ts';
 import type { BlockView, FeedEvent, Overview, SubmissionView } from '#shared/api/schemas.ts';
 import { Feed, type FeedPorts } from '../net/feed.ts';
 import type { GetJson } from '../net/ports.ts';
@@ -5,8 +6,10 @@ import { mergeBlocks, nextUnknownSeal } from './block-groups.ts';
 import {
   EMPTY_STATE,
   forgetNetwork,
+  KEPT_EPOCHS,
   type PoolState,
   withBlocks,
+  withEpochs,
   withEvent,
   withOverview,
   withSubmissions,
@@ -112,14 +115,16 @@ export class PoolClient {
   }
 
   async #refresh(): Promise<void> {
-    const [overview, { submissions }, blocks] = await Promise.all([
+    const [overview, { submissions }, { epochs }, blocks] = await Promise.all([
       this.#ports.get('overview') as Promise<Overview>,
       this.#ports.get('submissions?limit=20') as Promise<{ submissions: SubmissionView[] }>,
+      this.#ports.get(`epochs?limit=${KEPT_EPOCHS}`) as Promise<{ epochs: EpochView[] }>,
       this.#getBlocks('limit=20'),
     ]);
-    const known = this.#state.overview;
-    const base = known && known.network !== overview.network ? forgetNetwork(this.#state) : this.#state;
-    this.#set(withBlocks(withSubmissions(withOverview(base, overview), submissions), blocks));
+    const before = this.#state.overview;
+    const base = before && before.network !== overview.network ? forgetNetwork(this.#state) : this.#state;
+    const known = withEpochs(withSubmissions(withOverview(base, overview), submissions), epochs);
+    this.#set(withBlocks(known, blocks));
     await this.#fillGroups();
   }
 

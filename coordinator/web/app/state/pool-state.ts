@@ -1,3 +1,4 @@
+import type { EpochView } from '#shared/api/epoch-schemas.ts';
 import type {
   BlockView,
   FeedEvent,
@@ -11,6 +12,7 @@ import { type BlockGroup, mergeBlocks } from './block-groups.ts';
 /** How much the page keeps: enough to scroll through, little enough for a phone. */
 export const KEPT_SUBMISSIONS = 100;
 export const KEPT_GROUPS = 40;
+export const KEPT_EPOCHS = 20;
 
 export type Connection = 'connecting' | 'live' | 'reconnecting';
 
@@ -25,6 +27,8 @@ export interface PoolState {
   /** Newest first. */
   readonly groups: readonly BlockGroup[];
   readonly workers: readonly WorkerView[];
+  /** Newest last. */
+  readonly epochs: readonly EpochView[];
   /** By height, one point each. */
   readonly losses: readonly LossPoint[];
   /** Submissions now in each state. */
@@ -40,6 +44,7 @@ export const EMPTY_STATE: PoolState = {
   submissions: [],
   groups: [],
   workers: [],
+  epochs: [],
   losses: [],
   counts: {},
   news: '',
@@ -63,6 +68,13 @@ export function withBlocks(state: PoolState, blocks: readonly BlockView[]): Pool
   return { ...state, groups: mergeBlocks(state.groups, blocks, KEPT_GROUPS) };
 }
 
+/** Newer views of epochs in place of those that are known. */
+export function withEpochs(state: PoolState, views: readonly EpochView[]): PoolState {
+  const byNumber = new Map([...state.epochs, ...views].map((epoch) => [epoch.number, epoch]));
+  const ordered = [...byNumber.values()].sort((a, b) => a.number - b.number);
+  return { ...state, epochs: ordered.slice(-KEPT_EPOCHS) };
+}
+
 /** Forgets what belongs to the network shown until now: another chain answers at this address. */
 export function forgetNetwork(state: PoolState): PoolState {
   return { ...EMPTY_STATE, connection: state.connection, retryAtMs: state.retryAtMs };
@@ -75,6 +87,8 @@ export function withEvent(state: PoolState, event: FeedEvent): PoolState {
       return withSubmissionEvent(state, event.submission);
     case 'head':
       return withHead(state, event);
+    case 'epoch':
+      return withEpochs(state, [event.epoch]);
     case 'loss':
       return withLoss(state, event.point);
     case 'worker':

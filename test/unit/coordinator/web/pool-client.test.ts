@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { PoolClient } from '#coordinator/web/app/state/pool-client.ts';
 import type { BlockView } from '#shared/api/schemas.ts';
 import { ManualSockets, ManualTimers, settle } from './stand-ins.ts';
-import { blockViews, hash, overviewView, submissionView } from './views.ts';
+import { blockViews, epochView, hash, overviewView, submissionView } from './views.ts';
 
 /** A chain of submissions of 30 tensors each: more than one answer of twenty blocks can show. */
 const PARTS = 30;
@@ -17,6 +17,7 @@ function coordinator(blocks: BlockView[], over: { overview?: () => unknown } = {
     const limit = Number(searchParams.get('limit'));
     if (pathname === '/overview') return over.overview?.() ?? overviewView();
     if (pathname === '/submissions') return { submissions: [submissionView()] };
+    if (pathname === '/epochs') return { epochs: [epochView()] };
     const from = searchParams.get('from');
     const end = from === null ? blocks.length : Number(from) + limit;
     return { blocks: blocks.slice(from === null ? -limit : Number(from), end) };
@@ -36,6 +37,7 @@ test('once the feed is live, everything is asked for, and blocks are walked back
   await settle();
   assert.equal(client.state.connection, 'live');
   assert.equal(client.state.submissions.length, 1);
+  assert.equal(client.state.epochs.length, 1);
   assert.deepEqual(
     client.state.groups.map(({ first, last }) => [first, last]),
     [
@@ -45,7 +47,7 @@ test('once the feed is live, everything is asked for, and blocks are walked back
       [0, 29],
     ],
   );
-  assert.deepEqual(asked.slice(3), [
+  assert.deepEqual(asked.slice(4), [
     'chain/B/blocks?from=89&limit=1',
     'chain/B/blocks?from=59&limit=1',
     'chain/B/blocks?from=29&limit=1',
@@ -60,7 +62,9 @@ test('several heads at once are answered by one refresh', async () => {
   for (const height of [119, 120]) sockets.last.handlers.onText(JSON.stringify({ type: 'head', height }));
   timers.advance(1_000);
   await settle();
-  assert.deepEqual(asked.slice(before), ['overview', 'submissions?limit=20', 'chain/B/blocks?limit=20']);
+  assert.deepEqual(asked.slice(before), [
+    ...['overview', 'submissions?limit=20', 'epochs?limit=20', 'chain/B/blocks?limit=20'],
+  ]);
 });
 
 test('a lost feed is shown with the time of the next attempt, and what was shown stays', async () => {

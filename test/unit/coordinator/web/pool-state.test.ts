@@ -9,7 +9,7 @@ import {
 } from '#coordinator/web/app/state/pool-state.ts';
 import { lossStep, lossSummary, nowSentence, workforce } from '#coordinator/web/app/state/summary.ts';
 import type { SubmissionView } from '#shared/api/schemas.ts';
-import { hash, overviewView, submissionView, workerView } from './views.ts';
+import { epochView, hash, overviewView, submissionView, workerView } from './views.ts';
 
 const start = withOverview(EMPTY_STATE, overviewView());
 const event = (submission: SubmissionView) =>
@@ -160,4 +160,15 @@ test('what the pool does is one sentence', () => {
 
 test('an event of a kind the page does not know leaves the state as it is', () => {
   assert.equal(withEvent(start, { type: 'vote', at: 1 } as never), start);
+});
+
+test('an epoch of the feed takes the place of its older view', () => {
+  const before = withEvent(start, { type: 'epoch', at: 1, epoch: epochView() });
+  const after = withEvent(before, { type: 'epoch', at: 2, epoch: epochView({ state: 'revealed' }) });
+  assert.deepEqual(
+    withEvent(after, { type: 'epoch', at: 3, epoch: epochView({ number: 1 }) }).epochs.map(
+      ({ state }) => state,
+    ),
+    ['revealed', 'open'],
+  );
 });

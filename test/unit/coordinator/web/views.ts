@@ -1,3 +1,4 @@
+import type { EpochView } from '#shared/api/epoch-schemas.ts';
 import type { BlockView, Overview, SubmissionView, WorkerView } from '#shared/api/schemas.ts';
 
 /** Views as the coordinator sends them, for the tests of the page's logic. */
@@ -88,4 +89,13 @@ export function blockViews(first: number, parts: number, submission: string): Bl
     },
     state: part === parts - 1 ? 'sealed' : 'part',
   }));
+}
+
+/** An epoch of two seals that has one. */
+export function epochView(change: Partial<EpochView> = {}): EpochView {
+  return {
+    ...{ number: 0, state: 'open', root: hash('e'), seals: 2, first_shard: 0, shards: 1, revealed_at: null },
+    submissions: [{ submission: hash('a'), height: 9, held: null }],
+    ...change,
+  };
 }

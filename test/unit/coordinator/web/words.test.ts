@@ -9,7 +9,9 @@ import {
   STATES_IN_WORK,
   toneOf,
 } from '#coordinator/web/app/text/state-words.ts';
+import { vestingWords } from '#coordinator/web/app/text/vesting-words.ts';
 import { LIFECYCLE, SUBMISSION_STATES } from '#shared/lifecycle.ts';
+import { epochView, hash } from './views.ts';
 
 test('every state of the lifecycle has a tone and a meaning', () => {
   assert.deepEqual(Object.keys(STATE_TONES), SUBMISSION_STATES);
@@ -46,4 +48,14 @@ test('the fingerprint is the 64 digits of a hash, row by row', () => {
 test('what is not a 32-byte hash has no fingerprint', () => {
   for (const text of ['', 'ff', `${'0'.repeat(63)}g`, 'F'.repeat(64)])
     assert.deepEqual(fingerprintCells(text), []);
+});
+
+test('how a submission stands in its epoch is said in words', () => {
+  const submissions = (held: boolean | null) => [{ submission: hash('a'), height: 9, held }];
+  const words = (change: Parameters<typeof epochView>[0]) => vestingWords([epochView(change)], hash('a'));
+  assert.match(words({}) ?? '', /vests until 2 are accepted \(1 so far\)/);
+  assert.match(words({ state: 'revealed' }) ?? '', /being checked/);
+  assert.match(words({ state: 'revealed', submissions: submissions(true) }) ?? '', /released/);
+  assert.match(words({ state: 'settled', submissions: submissions(false) }) ?? '', /forfeited/);
+  assert.equal(vestingWords([epochView()], hash('b')), undefined);
 });
