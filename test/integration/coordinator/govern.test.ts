@@ -188,7 +188,7 @@ describe('a governed pool', { skip: skipWithout('redis-server') }, () => {
         validation: {
           ...validation,
           ...{ shards, root: merkleRoot(shards) },
-          held_out: { root: merkleRoot(held), windows: validation.shard_windows },
+          held_out: { ...validation.held_out, root: merkleRoot(held), windows: validation.shard_windows },
         },
       }),
       { forged: { held_out: held } },
