@@ -19,7 +19,9 @@ import { listen } from '#coordinator/http/listen.ts';
 import { Adjustments } from '#coordinator/ledger/adjustments.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
+import { Receipts } from '#coordinator/ledger/receipts.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
+import { ShareLog } from '#coordinator/ledger/share-log.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Log } from '#coordinator/log.ts';
@@ -173,9 +175,22 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const { workers, reputations } = workerParts;
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
-  const board = new WorkBoard(workers);
   const feed = new Feed();
   const metrics = createMetrics(metricSources(state, { workers, queue }), { version: SOFTWARE_VERSION });
+  const receipts = new Receipts(chain.networkId, keyPair(await readSecret(options.dataDir, 'pool')));
+  const shares = new ShareLog({ kv, units, now: Date.now, receipts: (written) => receipts.sign(written) });
+  closers.push(() => shares.close());
+  const board = new WorkBoard(
+    options.mining,
+    { workers, shares, now: Date.now },
+    {
+      onShare: (share) => metrics.shareAccepted(share),
+      onMeasured: () => metrics.shareMeasured(),
+      onRefused: (code) => metrics.shareRefused(code),
+      onFault: (message, error) => log.warn(message, {}, error),
+    },
+  );
+  closers.push(() => board.close());
   const notices = new Notices({ feed, metrics, chain, submissions, log: log.child('pool'), now: Date.now });
 
   const lock = new WriteLock();
@@ -237,6 +252,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
         submissions,
         spool,
         now: Date.now,
+        onCredited: (credited) => receipts.send(credited, workers),
       }),
       payout: new PayoutStage({ chain, windows, ledger, lock }),
       vesting,

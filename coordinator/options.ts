@@ -1,6 +1,7 @@
 import { CHAT_DEFAULTS, type ChatOptions } from '#coordinator/chat/chat.ts';
 import { EVALUATION_DEFAULTS, type EvaluationOptions } from '#coordinator/evaluation/evaluation.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '#coordinator/http/app.ts';
+import { MINING_DEFAULTS, type MiningOptions } from '#coordinator/mining/options.ts';
 import { INTAKE_DEFAULTS, type IntakeOptions } from '#coordinator/submission/intake.ts';
 import type { Environment } from '#shared/env.ts';
 
@@ -19,6 +20,7 @@ export interface CoordinatorOptions {
   readonly lockMs: number;
   readonly intake: IntakeOptions;
   readonly evaluation: EvaluationOptions;
+  readonly mining: MiningOptions;
   readonly chat: ChatOptions;
 }
 
@@ -42,6 +44,7 @@ export function coordinatorOptions(
     lockMs: DEFAULT_LOCK_MS,
     intake: INTAKE_DEFAULTS,
     evaluation: EVALUATION_DEFAULTS,
+    mining: MINING_DEFAULTS,
     chat: CHAT_DEFAULTS,
     ...changes,
   };

@@ -6,6 +6,7 @@ import type { Role } from '#shared/protocol/worker.ts';
 import { capabilitiesOf, type Machine } from '#worker/capabilities.ts';
 import { ChatRole } from '#worker/chat/role.ts';
 import { WorkerConnection } from '#worker/client/connection.ts';
+import { ReceiptBook } from '#worker/client/receipt-book.ts';
 import { Evaluator } from '#worker/evaluate/evaluator.ts';
 import { EvaluateRole } from '#worker/evaluate/role.ts';
 import type { Log } from '#worker/log.ts';
@@ -77,7 +78,8 @@ export async function runWorker(
   const { log, random, key } = deps;
   const send = (message: Parameters<WorkerConnection['send']>[0]) => connection.send(message);
   const parts = await build(options, deps, { key, send, signal });
-  const runner = new Runner([loggingRole(log), ...parts.roles]);
+  const book = new ReceiptBook(join(options.dataDir, 'worker', 'receipts.jsonl'), { ...key, log });
+  const runner = new Runner([loggingRole(log), book, ...parts.roles]);
   const connection = new WorkerConnection(
     { coordinator: options.coordinator, worker: describe(options, parts) },
     {

@@ -8,17 +8,15 @@ import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import type { Move } from '#shared/block/journal.ts';
 import type { SealedModel } from '#shared/block/parameter-chain.ts';
 import type { Block } from '#shared/block/verify-block.ts';
-import type { Work } from '#shared/block/work-log.ts';
+import type { Work, WorkUnit } from '#shared/block/work-log.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import { expectedHashes } from '#shared/pow/target.ts';
 import { evaluationCredit } from '#shared/reward/evaluation-credit.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
 
 export interface CommitInputs {
   readonly record: SubmissionRecord;
   readonly blocks: readonly Block[];
-  readonly finders: readonly { worker: Uint8Array; address: string }[];
   readonly rewards: readonly Move[];
 }
 
@@ -33,6 +31,8 @@ export interface CommitParts {
   /** Where the payloads wait. */
   readonly spool: { read(hash: Uint8Array): AsyncIterable<Uint8Array> };
   readonly now: () => number;
+  /** Evaluations that stand in their log now. */
+  readonly onCredited: (units: readonly WorkUnit[]) => void;
 }
 
 /**
@@ -71,23 +71,20 @@ export class CommitStage {
     const { record, blocks, rewards } = inputs;
     const at = now();
     const entries = await ledger.prepare(rewards, at);
-    const work = [
-      units.prepare('evaluation', this.#evaluations(record), at),
-      units.prepare('grinding', this.#grindings(inputs), at),
-    ];
+    const credited = units.prepare('evaluation', this.#evaluations(record), at);
     const committed = submissions.prepareCommitted(record.id, {
       blocks: { first: (blocks[0] as Block).header.index, last: sealed.position.index },
       reward: toSubmitter(rewards).toString(),
       at,
     });
-    await kv.batch(
-      [...sealOps(blocks, sealed), ...entries.ops, ...work.flatMap(({ ops }) => ops), ...committed.ops],
-      { durable: true },
-    );
+    await kv.batch([...sealOps(blocks, sealed), ...entries.ops, ...credited.ops, ...committed.ops], {
+      durable: true,
+    });
     chain.advance(sealed);
     ledger.apply(entries);
-    for (const prepared of work) units.apply(prepared);
+    units.apply(credited);
     committed.announce();
+    this.#parts.onCredited(credited.units);
     return sealed;
   }
 
@@ -103,14 +100,6 @@ export class CommitStage {
       credit: evaluationCredit({ windows: base.length, context, parameters }),
       ref: record.id,
     }));
-  }
-
-  /** One unit per solved header: the hashes its target takes on average. */
-  #grindings({ blocks, finders }: CommitInputs): Work[] {
-    return finders.map(({ worker, address }, i) => {
-      const { header, hash } = blocks[i] as Block;
-      return { worker, address, credit: expectedHashes(header.bits), ref: hash };
-    });
   }
 }
 

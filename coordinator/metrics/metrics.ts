@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { createShareMetrics, type ShareMetrics } from '#coordinator/metrics/share-metrics.ts';
 import { ENTRY_KINDS, type EntryKind } from '#shared/block/journal.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { isFinal, SUBMISSION_STATES, type SubmissionState } from '#shared/lifecycle.ts';
@@ -76,7 +77,7 @@ export interface HttpResult {
 }
 
 /** What the parts of the coordinator report. Every method only counts: it never throws nor waits. */
-export interface Metrics {
+export interface Metrics extends ShareMetrics {
   /** A submission entered `state`; `code` says why, when the state is `rejected`. */
   submissionMoved(state: SubmissionState, code?: ErrorCode): void;
   /** One evaluation ended with losses. */
@@ -107,6 +108,7 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
   const gauges = createGauges(registry);
   gauges.buildInfo.set({ version: options.version }, 1);
   return {
+    ...createShareMetrics(registry),
     submissionMoved(state, code) {
       counters.submissions.inc({ state });
       if (state === 'rejected') counters.rejections.inc({ code: code ?? 'INTERNAL' });

@@ -9,16 +9,9 @@ import { type Block, blockFromBytes, positionOf } from '#shared/block/verify-blo
 /** What the seal says about money and work. */
 export type RewardPlan = Pick<TemplateInputs, 'journal' | 'work' | 'rewards'>;
 
-/** One solved header: who found it, for the credit. */
-export interface Finder {
-  readonly worker: Uint8Array;
-  readonly address: string;
-}
-
 export interface MinedSubmission {
   readonly record: SubmissionRecord;
   readonly blocks: readonly Block[];
-  readonly finders: readonly Finder[];
   readonly rewards: readonly Move[];
   /** Time in which nonces were sought. */
   readonly hashingMs: number;
@@ -35,18 +28,17 @@ export class MiningStage {
   async mine(record: SubmissionRecord, plan: RewardPlan, signal: AbortSignal): Promise<MinedSubmission> {
     const { chain, salts, board, now } = this.#parts;
     const blocks: Block[] = [];
-    const finders: Finder[] = [];
     let hashingMs = 0;
     let previous = chain.sealed.position;
     for (const { body, tensor } of bodiesOf({ chain, salts, record, ...plan })) {
-      const header = headerOf(chain, previous, { body, record, tensor, nowMs: now() });
-      const solution = await board.solve(header, chain.meta.manifest.pow.bits, signal);
+      const before = previous;
+      const template = () => headerOf(chain, before, { body, record, tensor, nowMs: now() });
+      const solution = await board.solve(template, chain.meta.manifest.pow.bits, signal);
       hashingMs += solution.ms;
       const block = blockFromBytes(solution.header, body);
       blocks.push(block);
-      finders.push({ worker: solution.session.publicKey, address: solution.session.owner });
       previous = positionOf(block);
     }
-    return { record, blocks, finders, rewards: plan.rewards, hashingMs };
+    return { record, blocks, rewards: plan.rewards, hashingMs };
   }
 }

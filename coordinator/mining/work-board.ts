@@ -1,10 +1,15 @@
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { WorkerListener, Workers } from '#coordinator/dispatch/workers.ts';
-import { blockHash, withNonce } from '#shared/block/header.ts';
-import { toHex } from '#shared/crypto/bytes.ts';
-import { must } from '#shared/errors/pool-error.ts';
-import { expectedHashes, meetsTarget, targetFromBits } from '#shared/pow/target.ts';
-import type { FromWorker } from '#shared/protocol/worker.ts';
+import type { MiningOptions } from '#coordinator/mining/options.ts';
+import { Probes } from '#coordinator/mining/probes.ts';
+import { ShareRates } from '#coordinator/mining/share-rates.ts';
+import { type RangeMessage, type Share, type ShareMessage, Work } from '#coordinator/mining/work.ts';
+import type { Work as CreditedWork } from '#shared/block/work-log.ts';
+import type { ErrorCode } from '#shared/errors/catalogue.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { expectedHashes } from '#shared/pow/target.ts';
+import type { Receipt } from '#shared/protocol/receipt.ts';
+import type { FromWorker, ToWorker } from '#shared/protocol/worker.ts';
 
 /** What solved a header, and who. */
 export interface Solution {
@@ -14,150 +19,240 @@ export interface Solution {
   readonly ms: number;
 }
 
-interface Work {
-  readonly id: string;
-  readonly header: Uint8Array;
-  readonly target: bigint;
+export interface BoardParts {
+  readonly workers: Pick<Workers, 'withRole'>;
+  /** Resolves when the share is durable. */
+  readonly shares: { add(work: CreditedWork): Promise<{ readonly receipt: Receipt }> };
+  readonly now: () => number;
+}
+
+export interface BoardEvents {
+  /** It is credited, `ms` after its message. */
+  onShare(share: { credit: bigint; ms: number }): void;
+  /** A share of an idle pool, which measures and pays nothing. */
+  onMeasured(): void;
+  onRefused(code: ErrorCode): void;
+  onFault(message: string, error: unknown): void;
+}
+
+interface Search {
+  /** The header to search, with the time of now. */
+  readonly template: () => Uint8Array;
   readonly bits: number;
-  nextNonce: bigint;
-  readonly leases: Map<string, { session: WorkerSession; start: bigint; end: bigint }>;
-  readonly grindingMs: Map<WorkerSession, number>;
   readonly solve: (solution: Solution) => void;
 }
 
 /** About the time one lease should take: short enough to lose little, long enough to cost nothing. */
 const LEASE_SECONDS = 2;
 const DEFAULT_HASHES_PER_SECOND = 500_000;
-const MAX_NONCE = 1n << 64n;
-/** Headers whose late answers are nobody's fault. */
+/** Shares that cross the cancel of their work count for so long; later ones are stale. */
+const LATE_MS = 2_000;
+/** How often an idle pool looks for workers to measure. */
+const IDLE_TICK_MS = 1_000;
+/** Works whose late answers are nobody's fault. */
 const RECENT_WORK = 100;
 
-/** The one header that is mined now: its nonce space is leased in disjoint ranges to the workers that are ready. */
+/**
+ * The one header that is mined now: its nonce space is leased in disjoint ranges to the workers that are ready, who
+ * send every nonce that meets their own target. A template that is not solved in time is made anew.
+ */
 export class WorkBoard implements WorkerListener {
-  readonly #workers: Workers;
+  readonly #options: MiningOptions;
+  readonly #parts: BoardParts;
+  readonly #events: BoardEvents;
+  readonly rates: ShareRates;
+  readonly #probes: Probes;
+  readonly #idle: NodeJS.Timeout;
+  #search: Search | undefined;
   #work: Work | undefined;
+  /** Works that ended a moment ago. */
+  readonly #ended = new Map<string, Work>();
+  #roll: NodeJS.Timeout | undefined;
   #count = 0;
 
-  constructor(workers: Workers) {
-    this.#workers = workers;
+  constructor(options: MiningOptions, parts: BoardParts, events: BoardEvents) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#events = events;
+    this.rates = new ShareRates(options.vardiff, parts.now);
+    this.#probes = new Probes(options.probeMs, parts.now);
+    this.#idle = setInterval(() => this.#handOutAll(), IDLE_TICK_MS).unref();
   }
 
   /** Resolves with the first nonce that meets the target of `bits`; the other leases are cancelled at once. */
-  solve(header: Uint8Array, bits: number, signal: AbortSignal): Promise<Solution> {
+  solve(template: () => Uint8Array, bits: number, signal: AbortSignal): Promise<Solution> {
     return new Promise((resolve, reject) => {
+      const end = () => {
+        signal.removeEventListener('abort', stop);
+        this.#search = undefined;
+        this.#end();
+      };
       const stop = () => {
-        this.#drop();
+        end();
         reject(signal.reason as Error);
       };
       if (signal.aborted) return stop();
       signal.addEventListener('abort', stop, { once: true });
-      this.#work = {
-        id: `work-${++this.#count}`,
-        header,
-        bits,
-        target: targetFromBits(bits),
-        nextNonce: 0n,
-        leases: new Map(),
-        grindingMs: new Map(),
-        solve: (solution) => {
-          signal.removeEventListener('abort', stop);
-          this.#drop();
-          resolve(solution);
-        },
+      const solve = (solution: Solution) => {
+        end();
+        resolve(solution);
       };
-      for (const session of this.#workers.withRole('mine')) this.#handOut(session);
+      this.#search = { template, bits, solve };
+      this.#begin(this.#search);
     });
+  }
+
+  close(): void {
+    clearInterval(this.#idle);
+    clearTimeout(this.#roll);
   }
 
   onReady(session: WorkerSession, role: string): void {
     if (role === 'mine') this.#handOut(session);
   }
 
-  /** Lost ranges are not searched again: the nonce space never runs short. */
   onLost(session: WorkerSession): void {
-    for (const [id, lease] of this.#work?.leases ?? [])
-      if (lease.session === session) this.#work?.leases.delete(id);
+    this.#work?.lost(session);
+    this.#probes.lost(session);
   }
 
   onMessage(session: WorkerSession, message: FromWorker): void {
-    if (message.type !== 'range') return;
-    session.holds.mine = Math.max(0, session.holds.mine - 1);
-    const work = this.#work;
-    // A range of work that somebody else just solved crosses the cancel on its way: late, not wrong.
-    if (work?.id !== message.work) {
-      must(
-        message.nonce === null || this.#isKnown(message.work),
-        'WORK_STALE',
-        `there is no work ${message.work}`,
-      );
-      return;
-    }
-    const lease = work.leases.get(message.lease);
-    must(
-      lease && lease.session === session,
-      'LEASE_UNKNOWN',
-      `this worker does not hold lease ${message.lease}`,
-    );
-    work.leases.delete(message.lease);
-    work.grindingMs.set(session, (work.grindingMs.get(session) ?? 0) + message.ms);
-    if (message.nonce === null) return;
-    const nonce = BigInt(message.nonce);
-    must(
-      nonce >= lease.start && nonce < lease.end,
-      'WORK_RANGE',
-      `nonce ${nonce} lies outside lease ${message.lease}`,
-    );
-    const header = withNonce(work.header, nonce);
-    must(
-      meetsTarget(blockHash(header), work.target),
-      'WORK_LOW',
-      `the hash of nonce ${nonce} does not meet the target`,
-    );
-    work.solve({ header, session, ms: work.grindingMs.get(session) as number });
+    if (message.type === 'range') this.#returned(session, message);
+    if (message.type === 'share') this.#shared(session, message);
   }
 
-  /** Work of a moment ago: what is older was answered long since by whoever held it. */
+  /** Of the header that is searched now. */
+  get coverage(): Work['coverage'] | undefined {
+    return this.#work?.coverage;
+  }
+
+  #returned(session: WorkerSession, message: RangeMessage): void {
+    session.holds.mine = Math.max(0, session.holds.mine - 1);
+    this.rates.returned(session);
+    // The end of a range that somebody else's nonce just ended crosses the cancel on its way: late, not wrong.
+    const work = this.#find(message.work);
+    if (work) {
+      work.returned(session, message);
+      this.#probes.returned(work);
+    } else must(this.#isKnown(message.work), 'WORK_STALE', `there is no work ${message.work}`);
+  }
+
+  #shared(session: WorkerSession, message: ShareMessage): void {
+    try {
+      const work = this.#find(message.work);
+      must(work, 'WORK_STALE', `work ${message.work} is not searched any more`);
+      const share = work.share(session, message);
+      this.rates.shared(session, share.credit);
+      if (this.#probes.find(work.id)) return this.#measured(session, message);
+      this.#credit(share, message);
+      if (share.solves && work === this.#work)
+        this.#search?.solve({ header: share.header, session, ms: work.grindingMs(session) + message.ms });
+    } catch (error) {
+      this.#events.onRefused(PoolError.from(error).code as ErrorCode);
+      throw error;
+    }
+  }
+
+  #measured(session: WorkerSession, { lease, nonce }: ShareMessage): void {
+    session.send({ type: 'credited', lease, nonce, receipt: null });
+    this.#events.onMeasured();
+  }
+
+  /** Acknowledged when it is durable. */
+  #credit({ session, credit, hash: ref }: Share, { lease, nonce }: ShareMessage): void {
+    const startedMs = performance.now();
+    const { publicKey: worker, owner: address } = session;
+    void this.#parts.shares
+      .add({ worker, address, credit, ref })
+      .then(({ receipt }) => {
+        session.send({ type: 'credited', lease, nonce, receipt });
+        this.#events.onShare({ credit, ms: performance.now() - startedMs });
+      })
+      .catch((error: unknown) => this.#notCredited(session, error));
+  }
+
+  #notCredited(session: WorkerSession, raw: unknown): void {
+    const error = PoolError.from(raw);
+    this.#events.onRefused(error.code as ErrorCode);
+    if (error.status >= 500) this.#events.onFault('a share could not be credited', raw);
+    session.send({ type: 'error', error: error.toObject() });
+  }
+
+  /** Work that is searched, or was a moment ago. */
+  #find(id: string): Work | undefined {
+    if (this.#work?.id === id) return this.#work;
+    this.#forget();
+    return this.#ended.get(id) ?? this.#probes.find(id);
+  }
+
+  /** Work of a while ago: what is older was answered long since by whoever held it. */
   #isKnown(work: string): boolean {
-    const index = /^work-([0-9]{1,15})$/.exec(work)?.[1];
+    const index = /^(?:work|probe)-([0-9]{1,15})$/.exec(work)?.[1];
     return index !== undefined && Number(index) <= this.#count && Number(index) > this.#count - RECENT_WORK;
   }
 
-  #handOut(session: WorkerSession): void {
-    const work = this.#work;
-    while (work && session.ready.mine > 0 && work.nextNonce < MAX_NONCE) {
-      session.ready.mine -= 1;
-      session.holds.mine += 1;
-      const start = work.nextNonce;
-      const end = minBigint(start + rangeSize(session, work.bits), MAX_NONCE);
-      work.nextNonce = end;
-      const lease = `${work.id}-${work.leases.size}-${start}`;
-      work.leases.set(lease, { session, start, end });
-      session.send({
-        type: 'mine',
-        lease,
-        work: work.id,
-        header: toHex(work.header),
-        bits: work.bits,
-        start: start.toString(),
-        count: (end - start).toString(),
-      });
-    }
+  #forget(): void {
+    for (const [id, { endedAtMs = 0 }] of this.#ended)
+      if (this.#parts.now() - endedAtMs > LATE_MS) this.#ended.delete(id);
   }
 
-  #drop(): void {
+  #begin(search: Search): void {
+    this.#work = new Work(`work-${++this.#count}`, search.template(), search.bits);
+    this.#roll = setTimeout(() => this.#anew(), this.#options.templateMs).unref();
+    this.#probes.cancel();
+    this.#handOutAll();
+  }
+
+  /** The same block with a new time: what was credited so far stays. */
+  #anew(): void {
+    this.#end();
+    if (this.#search) this.#begin(this.#search);
+  }
+
+  #end(): void {
+    clearTimeout(this.#roll);
     const work = this.#work;
     this.#work = undefined;
     if (!work) return;
-    for (const session of new Set([...work.leases.values()].map((lease) => lease.session)))
-      session.send({ type: 'cancel', id: work.id });
+    work.endedAtMs = this.#parts.now();
+    this.#forget();
+    this.#ended.set(work.id, work);
+    for (const session of work.holders) session.send({ type: 'cancel', id: work.id });
+  }
+
+  #handOutAll(): void {
+    for (const session of this.#parts.workers.withRole('mine')) this.#handOut(session);
+  }
+
+  #handOut(session: WorkerSession): void {
+    if (!this.#work && session.ready.mine > 0) {
+      const probe = this.#probes.lease(session, rateOf(session));
+      if (probe) this.#give(session, probe);
+    }
+    while (this.#work && session.ready.mine > 0) {
+      const lease = this.#work.lease(session, {
+        count: rangeSize(session, this.#work.bits),
+        difficulty: this.rates.difficulty(session),
+      });
+      if (!lease) return this.#work.holders.size === 0 ? this.#anew() : undefined;
+      this.#give(session, lease);
+    }
+  }
+
+  #give(session: WorkerSession, lease: Extract<ToWorker, { type: 'mine' }>): void {
+    session.ready.mine -= 1;
+    session.holds.mine += 1;
+    this.rates.leased(session);
+    session.send(lease);
   }
 }
 
+const rateOf = ({ hashesPerSecond }: WorkerSession): number =>
+  hashesPerSecond > 0 ? hashesPerSecond : DEFAULT_HASHES_PER_SECOND;
+
 /** By the worker's measured rate, but no more than a few times what the target needs. */
 function rangeSize(session: WorkerSession, bits: number): bigint {
-  const rate = session.hashesPerSecond > 0 ? session.hashesPerSecond : DEFAULT_HASHES_PER_SECOND;
-  const byRate = BigInt(Math.max(1, Math.round(rate * LEASE_SECONDS)));
-  return minBigint(byRate, expectedHashes(bits) * 8n);
+  const byRate = BigInt(Math.max(1, Math.round(rateOf(session) * LEASE_SECONDS)));
+  const byTarget = expectedHashes(bits) * 8n;
+  return byRate < byTarget ? byRate : byTarget;
 }
-
-const minBigint = (a: bigint, b: bigint): bigint => (a < b ? a : b);

@@ -15,6 +15,7 @@ export type DigestKind =
   | 'rewards'
   | 'work'
   | 'account'
+  | 'receipt'
   | 'salt'
   | 'seed'
   | 'challenge'

@@ -47,7 +47,8 @@ export const ERRORS = {
   MESSAGE: [400, 'The message is not one of the protocol.'],
   LEASE_UNKNOWN: [409, 'The lease is not, or no longer, held by this worker.'],
   WORK_STALE: [409, 'The work unit belongs to a template that is no longer mined.'],
-  WORK_LOW: [422, 'The hash does not meet the target.'],
+  WORK_LOW: [422, 'The hash does not meet the target of the lease.'],
+  SHARE_DUPLICATE: [409, 'A share with this hash was credited before.'],
   WORK_RANGE: [422, 'The nonce lies outside the leased range.'],
   BANNED: [403, 'This worker broke the rules too often and is shut out for a while.'],
   // Blocks

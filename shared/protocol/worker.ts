@@ -4,6 +4,7 @@ import { PoolError } from '#shared/errors/pool-error.ts';
 import { firstIssue } from '#shared/errors/schema-issue.ts';
 import { capabilitiesSchema, measured, shown } from '#shared/protocol/capabilities.ts';
 import { ownerProofSchema } from '#shared/protocol/owner.ts';
+import { receiptSchema } from '#shared/protocol/receipt.ts';
 
 /**
  * The messages between a worker and the coordinator's gateway: JSON text frames over one WebSocket that the worker
@@ -91,12 +92,20 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     lease: id,
     error: z.strictObject({ code: z.string(), message: z.string().max(2000), details: z.unknown() }),
   }),
+  /** A nonce of the leased range that meets the lease's target. */
+  z.strictObject({
+    type: z.literal('share'),
+    work: id,
+    lease: id,
+    nonce: u64,
+    /** Time spent on the lease so far, milliseconds. */
+    ms: measured,
+  }),
+  /** The range is searched, or given up: every share of it was sent before. */
   z.strictObject({
     type: z.literal('range'),
     work: id,
     lease: id,
-    /** The lowest nonce of the range that meets the target, or null when it is exhausted. */
-    nonce: u64.nullable(),
     hashes: u64,
     /** Time spent grinding, milliseconds. */
     ms: measured,
@@ -191,9 +200,19 @@ export const toWorkerSchema = z.discriminatedUnion('type', [
     work: id,
     /** 264 bytes; the nonce is overwritten. */
     header: hex(264),
+    /** A hash that meets the target of `bits` too solves the block, and ends the range. */
     bits: z.number().int(),
+    /** What a share must meet: a 256-bit number, never below the target of `bits`. */
+    target: hex(32),
     start: u64,
     count: u64,
+  }),
+  /** Work of the worker stands in a log, on the disk; without a receipt it was a measurement that nobody pays. */
+  z.strictObject({
+    type: z.literal('credited'),
+    lease: id.optional(),
+    nonce: u64.optional(),
+    receipt: receiptSchema.nullable(),
   }),
   /** The work (all its leases) or the evaluation lease is off. */
   z.strictObject({ type: z.literal('cancel'), id }),

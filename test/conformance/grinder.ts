@@ -39,6 +39,8 @@ function lowest({ header, target, start, count }: GrindJob): bigint | null {
   return null;
 }
 
+const byValue = (a: bigint, b: bigint) => (a < b ? -1 : 1);
+
 /** Starts the job, aborts it `afterMs` later, and resolves with its result. */
 async function abortAfter(grinder: Grinder, job: GrindJob, afterMs: number) {
   const abort = new AbortController();
@@ -145,6 +147,43 @@ export function grinderConformance(name: string, open: () => Promise<Grinder>): 
     it('computes nothing for a signal that is aborted already', async () => {
       const { nonce, hashes } = await grinder.grind(ENDLESS, AbortSignal.abort());
       assert.deepEqual([nonce, hashes], [null, 0n]);
+    });
+
+    it('gives every share of what it computed to the sink, each once', async () => {
+      for (const [shift, count] of [
+        [3n, 1_001n],
+        [5n, 5_003n],
+        [9n, 40_000n],
+      ] as const) {
+        const job: GrindJob = { header: HEADER, target: 0n, start: (7n << 32n) - 600n, count };
+        const target = MAX_TARGET >> shift;
+        const found: bigint[] = [];
+        const { nonce, hashes } = await grinder.grind(job, never, {
+          target,
+          found: (share) => found.push(share),
+        });
+        assert.deepEqual([nonce, hashes], [null, count]);
+        const expected: bigint[] = [];
+        for (let n = job.start; n < job.start + count; n++) if (hashOf(HEADER, n) <= target) expected.push(n);
+        assert.deepEqual(found.sort(byValue), expected);
+      }
+    });
+
+    it('ends with the nonce that meets the harder target, after all shares below it', async () => {
+      const job: GrindJob = { header: HEADER, target: MAX_TARGET >> 11n, start: 0n, count: 100_000n };
+      const nonce = lowest(job);
+      assert.ok(nonce !== null);
+      for (const target of [MAX_TARGET >> 6n, job.target]) {
+        const found: bigint[] = [];
+        const result = await grinder.grind(job, never, { target, found: (share) => found.push(share) });
+        assert.equal(result.nonce, nonce);
+        assert.ok(result.hashes <= job.count);
+        assert.ok(found.every((share) => hashOf(HEADER, share) <= target));
+        assert.equal(new Set(found).size, found.length);
+        const below: bigint[] = [];
+        for (let n = 0n; n <= nonce; n++) if (hashOf(HEADER, n) <= target) below.push(n);
+        assert.deepEqual(found.filter((share) => share <= nonce).sort(byValue), below);
+      }
     });
 
     it('runs jobs one after another, and lets a waiting one be aborted', async () => {

@@ -182,23 +182,31 @@ export class FakeWorker {
     };
   }
 
-  /** Seeks the lowest nonce of the range, for real. */
+  /** Seeks the nonces of the range, for real, up to the first that solves the block. */
   mine(lease: MineLease): void {
     const header = fromHex(lease.header, 264);
     const target = targetFromBits(lease.bits);
+    const shareTarget = BigInt(`0x${lease.target}`);
     const end = BigInt(lease.start) + BigInt(lease.count);
     const startedMs = performance.now();
-    let nonce: bigint | null = null;
-    for (let n = BigInt(lease.start); n < end && nonce === null; n++)
-      if (meetsTarget(blockHash(withNonce(header, n)), target)) nonce = n;
-    const ms = performance.now() - startedMs;
-    this.grindingMs += ms;
-    this.range(lease, nonce, ms);
+    const passed = () => performance.now() - startedMs;
+    let isSolved = false;
+    for (let n = BigInt(lease.start); n < end && !isSolved; n++) {
+      const hash = blockHash(withNonce(header, n));
+      if (!meetsTarget(hash, shareTarget)) continue;
+      this.share(lease, n, passed());
+      isSolved = meetsTarget(hash, target);
+    }
+    this.grindingMs += passed();
+    this.range(lease, passed());
   }
 
-  range(lease: MineLease, nonce: bigint | null, ms = 0): void {
-    const found = nonce === null ? null : nonce.toString();
-    this.send({ type: 'range', work: lease.work, lease: lease.lease, nonce: found, hashes: lease.count, ms });
+  share({ work, lease }: Pick<MineLease, 'work' | 'lease'>, nonce: bigint, ms = 0): void {
+    this.send({ type: 'share', work, lease, nonce: nonce.toString(), ms });
+  }
+
+  range({ work, lease, count }: Pick<MineLease, 'work' | 'lease' | 'count'>, ms = 0): void {
+    this.send({ type: 'range', work, lease, hashes: count, ms });
   }
 
   #receive(message: ToWorker): void {

@@ -15,6 +15,7 @@ import { CHAT_DEFAULTS } from '#coordinator/chat/chat.ts';
 import { EVALUATION_DEFAULTS } from '#coordinator/evaluation/evaluation.ts';
 import { HTTP_DEFAULTS } from '#coordinator/http/app.ts';
 import { createLog } from '#coordinator/log.ts';
+import { MINING_DEFAULTS } from '#coordinator/mining/options.ts';
 import { type RunningCoordinator, startCoordinator } from '#coordinator/node.ts';
 import type { CoordinatorOptions } from '#coordinator/options.ts';
 import { newKeyPair, writeSecret } from '#coordinator/store/key-files.ts';
@@ -75,6 +76,7 @@ export class TestCoordinator {
         lockMs: 3_000,
         intake: INTAKE_DEFAULTS,
         evaluation: { ...EVALUATION_DEFAULTS, tickMs: 200 },
+        mining: { ...MINING_DEFAULTS, probeMs: 0 },
         chat: CHAT_DEFAULTS,
         ...this.#options,
         ...changes,

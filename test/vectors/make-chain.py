@@ -5,7 +5,7 @@ from math import prod
 
 from fixtures import CONTEXT, SHAPES, certificate, manifest, tensor_bytes, write
 from reference import (
-    NO_WORK, ZERO, by_address, cbor, digest, gate, grind, journal, journal_place, key, merkle_path, merkle_steps,
+    NO_WORK, ZERO, by_address, cbor, digest, gate, grind, journal, journal_place, key, merkle_path, merkle_root, merkle_steps,
     model_root, sha256, submission_id, tensor_leaves, work_log,
 )
 
@@ -163,6 +163,23 @@ def make():
             },
         },
     })
+
+    units = chain.units["grinding"] + chain.units["evaluation"]
+    write("receipt", {"receipts": [
+        {"units": units[:n], "receipts": receipts(meta["hash"], units[:n])} for n in (0, 1, 2, 3, 5, 8)
+    ]})
+
+
+def receipts(network, units):
+    """What the pool signs for units that it wrote together: their Merkle root, once for all."""
+    signature = POOL.sign(digest("receipt", network, merkle_root(units))).hex() if units else None
+    return [
+        {
+            "unit": unit.hex(), "signature": signature,
+            "path": [{**step, "hash": step["hash"].hex()} for step in merkle_steps(i, units)],
+        }
+        for i, unit in enumerate(units)
+    ]
 
 
 make()

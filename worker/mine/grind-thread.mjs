@@ -19,7 +19,7 @@ const headerView = new DataView(wasm.memory.buffer, wasm.header.value, HEADER_BY
 /** Claims and searches slices until none is left below the best find. Returns the hashes computed. */
 function grind(job) {
   header.set(job.header);
-  const search = searcher(job.target);
+  const search = searcher(job);
   let hashes = 0;
   while (mayGoOn()) {
     const from = Atomics.add(offsets, layout.next, BigInt(SLICE));
@@ -46,10 +46,16 @@ function keepLowest(offset) {
   }
 }
 
-/** A function (start, length) → index of the first nonce that meets the target, or -1. */
-function searcher(target) {
-  const limit = Number(target >> 224n);
-  const targetBytes = Buffer.from(target.toString(16).padStart(64, '0'), 'hex');
+/**
+ * A function (start, length) → index of the first nonce that meets the target, or -1. On the way it reports every
+ * nonce that meets the easier target of shares, where there is one.
+ */
+function searcher({ target, shareTarget = target }) {
+  const limit = Number(shareTarget >> 224n);
+  const [targetBytes, shareBytes] = [target, shareTarget].map((number) =>
+    Buffer.from(number.toString(16).padStart(64, '0'), 'hex'),
+  );
+  const isSharing = shareTarget !== target;
   let preparedHigh = -1;
 
   function searchHalf(high, low, length) {
@@ -63,17 +69,20 @@ function searcher(target) {
       const hit = wasm.search(low + 4 * group, groups - group, limit);
       if (hit < 0) return -1;
       group += hit;
-      const index = firstLane(low, 4 * group, length);
+      const index = firstLane(high, low, 4 * group, length);
       if (index >= 0) return index;
     }
     return -1;
   }
 
   /** The module compares one word of four hashes; which of them meets the whole target is settled here. */
-  function firstLane(low, from, length) {
+  function firstLane(high, low, from, length) {
     for (let index = from; index < Math.min(from + 4, length); index++) {
       headerView.setUint32(NONCE_OFFSET + 4, low + index);
-      if (createHash('sha256').update(header).digest().compare(targetBytes) <= 0) return index;
+      const hash = createHash('sha256').update(header).digest();
+      if (hash.compare(shareBytes) > 0) continue;
+      if (isSharing) parentPort.postMessage({ share: (BigInt(high) << 32n) + BigInt(low + index) });
+      if (hash.compare(targetBytes) <= 0) return index;
     }
     return -1;
   }

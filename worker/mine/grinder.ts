@@ -17,6 +17,14 @@ export interface GrindJob {
   readonly count: bigint;
 }
 
+/** Where easier finds go. */
+export interface ShareSink {
+  /** Not below the target of the job. */
+  readonly target: bigint;
+  /** Called once, before the job ends, for every hash computed that meets it, the result's among them; in no order. */
+  found(nonce: bigint): void;
+}
+
 export interface GrindResult {
   /** The lowest nonce of the range that meets the target; null where there is none, or on abort. */
   readonly nonce: bigint | null;
@@ -33,7 +41,7 @@ export interface GrindResult {
  */
 export interface Grinder {
   readonly threads: number;
-  grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult>;
+  grind(job: GrindJob, signal: AbortSignal, shares?: ShareSink): Promise<GrindResult>;
   pause(): void;
   resume(): void;
   close(): Promise<void>;

@@ -26,7 +26,7 @@ export class MineRole implements WorkRole {
   readonly #deps: MineRoleDependencies;
   readonly #hashes: RateMeter;
   /** By lease id. */
-  readonly #held = new Map<string, { work: string; abort: AbortController }>();
+  readonly #held = new Map<string, { work: string; since: number; abort: AbortController }>();
   #session: Session | undefined;
   #endedAt = Number.NEGATIVE_INFINITY;
 
@@ -60,6 +60,13 @@ export class MineRole implements WorkRole {
     await this.#deps.grinder.close();
   }
 
+  #share({ lease, work }: Lease, nonce: bigint): void {
+    const held = this.#held.get(lease);
+    if (!held) return; // the lease went back with the line
+    const ms = this.#deps.now() - Math.max(held.since, this.#endedAt);
+    this.#deps.send({ type: 'share', lease, work, nonce: nonce.toString(), ms });
+  }
+
   /** The work is off (all its leases), or one lease. */
   #cancel(id: string): void {
     for (const [lease, { work, abort }] of this.#held) if (work === id || lease === id) abort.abort();
@@ -69,7 +76,7 @@ export class MineRole implements WorkRole {
     const session = this.#session;
     const abort = new AbortController();
     const since = this.#deps.now();
-    this.#held.set(lease.lease, { work: lease.work, abort });
+    this.#held.set(lease.lease, { work: lease.work, since, abort });
     const found = await this.#seek(lease, abort.signal);
     // Ranges are searched one after another: this one's own time began when the one before it ended.
     const ms = this.#deps.now() - Math.max(since, this.#endedAt);
@@ -77,9 +84,8 @@ export class MineRole implements WorkRole {
     if (found) this.#hashes.add(Number(found.hashes), ms);
     if (session !== this.#session) return; // the lease went back with the line
     this.#held.delete(lease.lease);
-    const { nonce = null, hashes = 0n } = found ?? {};
-    const result = { nonce: nonce === null ? null : nonce.toString(), hashes: hashes.toString() };
-    this.#deps.send({ type: 'range', lease: lease.lease, work: lease.work, ms, ...result });
+    const hashes = (found?.hashes ?? 0n).toString();
+    this.#deps.send({ type: 'range', lease: lease.lease, work: lease.work, ms, hashes });
     // A grinder that is broken asks for no more, instead of using up range after range.
     if (found) this.#deps.send({ type: 'ready', role: 'mine' });
   }
@@ -89,7 +95,12 @@ export class MineRole implements WorkRole {
     try {
       const header = fromHex(lease.header, HEADER_BYTES);
       const range = { start: BigInt(lease.start), count: BigInt(lease.count) };
-      return await grinder.grind({ header, target: targetFromBits(lease.bits), ...range }, signal);
+      const target = BigInt(`0x${lease.target}`);
+      const found = (nonce: bigint) => this.#share(lease, nonce);
+      return await grinder.grind({ header, target: targetFromBits(lease.bits), ...range }, signal, {
+        target,
+        found,
+      });
     } catch (cause) {
       const { code } = PoolError.from(cause);
       log.error('hashing stopped: a range could not be searched', { code, why: (cause as Error).message });

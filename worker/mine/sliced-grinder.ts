@@ -1,5 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { checkJob, type Grinder, type GrindJob, type GrindResult } from '#worker/mine/grinder.ts';
+import { meetsTarget } from '#shared/pow/target.ts';
+import {
+  checkJob,
+  type Grinder,
+  type GrindJob,
+  type GrindResult,
+  type ShareSink,
+} from '#worker/mine/grinder.ts';
+import { nonceHash } from '#worker/mine/nonce-hash.ts';
 import { Turns } from '#worker/mine/turns.ts';
 
 /** What searches a piece of a range at a time. */
@@ -26,12 +34,12 @@ export class SlicedGrinder implements Grinder {
     this.threads = searcher.threads;
   }
 
-  async grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
+  async grind(job: GrindJob, signal: AbortSignal, shares?: ShareSink): Promise<GrindResult> {
     checkJob(job);
     const header = Uint8Array.from(job.header);
     const began = performance.now();
     return this.#turns.run(signal, async () => {
-      const found = await this.#run({ ...job, header }, signal);
+      const found = await this.#run({ ...job, header }, signal, shares);
       return { ...found, ms: performance.now() - began };
     });
   }
@@ -52,17 +60,30 @@ export class SlicedGrinder implements Grinder {
     await this.#searcher.close();
   }
 
-  async #run(job: GrindJob, signal: AbortSignal): Promise<Omit<GrindResult, 'ms'>> {
+  async #run(
+    job: GrindJob,
+    signal: AbortSignal,
+    shares: ShareSink | undefined,
+  ): Promise<Omit<GrindResult, 'ms'>> {
     const end = job.start + job.count;
+    const target = shares?.target ?? job.target;
     let hashes = 0n;
     for (let start = job.start; start < end && (await this.#mayGoOn(signal)); ) {
       const slice = this.#searcher.slice();
       const count = start + slice < end ? slice : end - start;
-      const found = await this.#searcher.search({ ...job, start, count });
-      hashes += found.hashes;
-      if (found.nonce !== null) return { nonce: found.nonce, hashes };
-      start += count;
-      await nextTurn();
+      const { nonce, hashes: computed } = await this.#searcher.search({ ...job, target, start, count });
+      if (nonce === null) {
+        hashes += computed;
+        start += count;
+        await nextTurn();
+        continue;
+      }
+      shares?.found(nonce);
+      const solved = !shares || meetsTarget(nonceHash(job.header, nonce), job.target);
+      // What was computed behind a share is computed again.
+      hashes += shares ? nonce - start + 1n : computed;
+      if (solved) return { nonce, hashes };
+      start = nonce + 1n;
     }
     return { nonce: null, hashes };
   }

@@ -1,7 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { checkJob, type Grinder, type GrindJob, type GrindResult } from '#worker/mine/grinder.ts';
+import {
+  checkJob,
+  type Grinder,
+  type GrindJob,
+  type GrindResult,
+  type ShareSink,
+} from '#worker/mine/grinder.ts';
 import { Turns } from '#worker/mine/turns.ts';
 
 export interface WasmGrinderOptions {
@@ -27,8 +33,8 @@ const SHARED = {
   none: 2n ** 64n - 1n,
 } as const;
 
-/** What a thread reports: ready, or the hashes it computed for a job. */
-type Report = 'ready' | bigint;
+/** What a thread reports: ready, a share, or the hashes it computed for a job, which ends it. */
+type Report = 'ready' | { readonly share: bigint } | bigint;
 
 /**
  * Starts the WebAssembly SIMD grinder. Throws BACKEND where grinder.wasm was not built, or where this Node
@@ -64,7 +70,7 @@ class WasmGrinder implements Grinder {
     this.#flags = new Int32Array(shared, 0, 1);
     this.#offsets = new BigUint64Array(shared);
     this.#workers = Array.from({ length: threads }, () => this.#start(bytes, shared));
-    this.#ready = Promise.all(this.#workers.map(report));
+    this.#ready = Promise.all(this.#workers.map((worker) => report(worker)));
   }
 
   async ready(): Promise<void> {
@@ -76,12 +82,12 @@ class WasmGrinder implements Grinder {
     }
   }
 
-  async grind(job: GrindJob, signal: AbortSignal): Promise<GrindResult> {
+  async grind(job: GrindJob, signal: AbortSignal, shares?: ShareSink): Promise<GrindResult> {
     checkJob(job);
     const began = performance.now();
     return this.#turns.run(signal, async () => {
       const ended = signal.aborted || this.#closed;
-      const found = ended ? { nonce: null, hashes: 0n } : await this.#run(job, signal);
+      const found = ended ? { nonce: null, hashes: 0n } : await this.#run(job, signal, shares);
       return { ...found, ms: performance.now() - began };
     });
   }
@@ -111,7 +117,11 @@ class WasmGrinder implements Grinder {
     return worker;
   }
 
-  async #run(job: GrindJob, signal: AbortSignal): Promise<Omit<GrindResult, 'ms'>> {
+  async #run(
+    job: GrindJob,
+    signal: AbortSignal,
+    shares: ShareSink | undefined,
+  ): Promise<Omit<GrindResult, 'ms'>> {
     if (this.#failure !== null) throw this.#failure;
     Atomics.and(this.#flags, SHARED.flags, ~SHARED.cancelled);
     Atomics.store(this.#offsets, SHARED.next, 0n);
@@ -119,9 +129,11 @@ class WasmGrinder implements Grinder {
     const cancel = (): void => this.#cancel();
     signal.addEventListener('abort', cancel, { once: true });
     try {
-      const hashes = await Promise.all(this.#workers.map((worker) => this.#ask(worker, job)));
+      const hashes = await Promise.all(this.#workers.map((worker) => this.#ask(worker, job, shares)));
       const best = Atomics.load(this.#offsets, SHARED.best);
       const found = best !== SHARED.none && !signal.aborted && !this.#closed;
+      // Where both targets are one, the find is the only share.
+      if (found && shares?.target === job.target) shares.found(job.start + best);
       return { nonce: found ? job.start + best : null, hashes: hashes.reduce((sum, n) => sum + n, 0n) };
     } catch (error) {
       this.#cancel();
@@ -131,10 +143,10 @@ class WasmGrinder implements Grinder {
     }
   }
 
-  async #ask(worker: Worker, job: GrindJob): Promise<bigint> {
-    const answer = report(worker);
-    worker.postMessage(job);
-    return BigInt(await answer);
+  async #ask(worker: Worker, job: GrindJob, shares: ShareSink | undefined): Promise<bigint> {
+    const answer = report(worker, shares);
+    worker.postMessage({ ...job, ...(shares && { shareTarget: shares.target }) });
+    return (await answer) as bigint;
   }
 
   #cancel(): void {
@@ -147,14 +159,17 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** The thread's next message. Rejects with BACKEND when the thread ends instead. */
-function report(worker: Worker): Promise<Report> {
+/** The thread's next message but shares, which go to their sink. Rejects with BACKEND when the thread ends instead. */
+function report(worker: Worker, shares?: ShareSink): Promise<Report> {
   return new Promise((resolve, reject) => {
     const ended = (): void => reject(new PoolError('BACKEND', 'a hashing thread ended'));
     worker.once('exit', ended);
-    worker.once('message', (message: Report) => {
+    const hear = (message: Report): void => {
+      if (typeof message === 'object') return shares?.found(message.share);
       worker.off('exit', ended);
+      worker.off('message', hear);
       resolve(message);
-    });
+    };
+    worker.on('message', hear);
   });
 }

@@ -1,11 +1,10 @@
-import { createHash } from 'node:crypto';
-import { u64be } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { MAX_TARGET, meetsTarget } from '#shared/pow/target.ts';
 import type { Log } from '#worker/log.ts';
 import { type GpuDevice, MOST_NONCES } from '#worker/mine/gpu-search.ts';
-import { type Grinder, type GrindJob, HEADER_BYTES, NONCE_OFFSET } from '#worker/mine/grinder.ts';
+import { type Grinder, type GrindJob, HEADER_BYTES } from '#worker/mine/grinder.ts';
 import { lowestNonce } from '#worker/mine/js-grinder.ts';
+import { nonceHash } from '#worker/mine/nonce-hash.ts';
 import { type Searcher, SlicedGrinder } from '#worker/mine/sliced-grinder.ts';
 import { ProcessHost } from '#worker/process/host.ts';
 
@@ -112,7 +111,6 @@ class WebgpuSearcher implements Searcher {
 
 /** What a GPU says is believed only after node:crypto. */
 function confirm({ header, target, start, count }: GrindJob, nonce: bigint): void {
-  const hash = createHash('sha256').update(header.subarray(0, NONCE_OFFSET)).update(u64be(nonce)).digest();
-  const right = nonce >= start && nonce < start + count && meetsTarget(hash, target);
+  const right = nonce >= start && nonce < start + count && meetsTarget(nonceHash(header, nonce), target);
   if (!right) throw new PoolError('BACKEND', `hashing on WebGPU: nonce ${nonce} does not meet the target`);
 }

@@ -108,10 +108,10 @@ describe('workers that fail or lie', { skip: skipWithout('redis-server') }, () =
     const id = await submit();
     await liar.until(() => leases.length === 1);
     const [lease] = leases as [MineLease];
-    liar.range({ ...lease, lease: 'work-1-0-0x' }, 1n);
+    liar.share({ ...lease, lease: 'work-1-x' }, 1n);
     assert.equal(await liar.refusal(), 'LEASE_UNKNOWN');
-    liar.range({ ...lease, work: 'work-999999' }, 1n);
-    liar.range(lease, BigInt(lease.start) + BigInt(lease.count));
+    liar.share({ ...lease, work: 'work-999999' }, 1n);
+    liar.share(lease, BigInt(lease.start) + BigInt(lease.count));
     await liar.until(() => liar.received.filter((m) => m.type === 'error').length === 3);
     const codes = liar.received.filter((m) => m.type === 'error').map((m) => m.error.code);
     assert.deepEqual(codes, ['LEASE_UNKNOWN', 'WORK_STALE', 'WORK_RANGE']);

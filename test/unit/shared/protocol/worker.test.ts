@@ -31,7 +31,8 @@ const evaluated = {
   ms: 1.5,
   tokens: 9,
 };
-const range = { type: 'range', work: 'w', lease: 'l', nonce: '18446744073709551615', hashes: '0', ms: 1 };
+const range = { type: 'range', work: 'w', lease: 'l', hashes: '0', ms: 1 };
+const share = { type: 'share', work: 'w', lease: 'l', nonce: '18446744073709551615', ms: 1 };
 const fault = { code: 'X', message: 'm', details: {} };
 const read = (message: unknown) => parseMessage(fromWorkerSchema, JSON.stringify(message));
 
@@ -45,7 +46,7 @@ test('messages of a worker are read as they are', () => {
     { type: 'committed', lease: 'l', commitment: hex(32) },
     evaluated,
     range,
-    { ...range, nonce: null },
+    share,
     { type: 'proof', signature: hex(64) },
     { type: 'heartbeat', hashesPerSecond: 0, tokensPerSecond: 0.5, rssBytes: 1 },
     { type: 'ready', role: 'mine' },
@@ -93,10 +94,10 @@ const REFUSED: [string, unknown][] = [
   ['100,001 losses', { ...evaluated, base: new Array(100_001).fill(1) }],
   ['a short signature', { ...evaluated, signature: hex(63) }],
   ['a progress of nothing', { type: 'progress', lease: 'l', done: 0, total: 0 }],
-  ['a nonce that is a number', { ...range, nonce: 5 }],
-  ['a nonce of 2⁶⁴', { ...range, nonce: '18446744073709551616' }],
-  ['a nonce with zeros before', { ...range, nonce: '07' }],
-  ['a nonce in hex', { ...range, nonce: '0x5' }],
+  ['a nonce that is a number', { ...share, nonce: 5 }],
+  ['a nonce of 2⁶⁴', { ...share, nonce: '18446744073709551616' }],
+  ['a nonce with zeros before', { ...share, nonce: '07' }],
+  ['a nonce in hex', { ...share, nonce: '0x5' }],
   ['hashes below zero', { ...range, hashes: '-1' }],
   ['a long piece of chat', { type: 'chat-token', chat: 'c', text: 'x'.repeat(10_001) }],
   ['a long error', { type: 'failed', lease: 'l', error: { ...fault, message: 'x'.repeat(2001) } }],
@@ -134,6 +135,7 @@ test('messages of the pool are checked as well', () => {
     work: 'w',
     header: hex(264),
     bits: 0x207fffff,
+    target: hex(32),
     start: '0',
     count: '1',
   };
