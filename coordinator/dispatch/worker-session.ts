@@ -39,6 +39,8 @@ export class WorkerSession {
   hashesPerSecond = 0;
   tokensPerSecond = 0;
   rssBytes = 0;
+  /** What became of its shares since it connected, and the rate that they prove. */
+  readonly shares = { accepted: 0, refused: 0, hashesPerSecond: 0 };
   lastSeenMs: number;
   readonly #socket: SessionSocket;
 
@@ -114,6 +116,7 @@ export class WorkerSession {
   }
 
   view(connected: boolean): WorkerView {
+    const { accepted, refused } = this.shares;
     const { name, roles, backend, threads, software, capabilities } = this.hello;
     return {
       address: this.address,
@@ -127,6 +130,9 @@ export class WorkerSession {
       software,
       hashes_per_second: this.hashesPerSecond,
       tokens_per_second: this.tokensPerSecond,
+      ...(accepted + refused > 0 && {
+        shares: { accepted, refused, hashes_per_second: this.shares.hashesPerSecond },
+      }),
       rss_bytes: this.rssBytes,
       evaluating: this.holds.evaluate,
       mining: this.holds.mine,

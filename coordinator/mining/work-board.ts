@@ -148,13 +148,14 @@ export class WorkBoard implements WorkerListener {
       if (share.solves && work === this.#work)
         this.#search?.solve({ header: share.header, session, ms: work.grindingMs(session) + message.ms });
     } catch (error) {
-      this.#events.onRefused(PoolError.from(error).code as ErrorCode);
+      this.#refused(session, PoolError.from(error));
       throw error;
     }
   }
 
   #measured(session: WorkerSession, { lease, nonce }: ShareMessage): void {
     session.send({ type: 'credited', lease, nonce, receipt: null });
+    this.#accepted(session);
     this.#events.onMeasured();
   }
 
@@ -166,14 +167,25 @@ export class WorkBoard implements WorkerListener {
       .add({ worker, address, credit, ref })
       .then(({ receipt }) => {
         session.send({ type: 'credited', lease, nonce, receipt });
+        this.#accepted(session);
         this.#events.onShare({ credit, ms: performance.now() - startedMs });
       })
       .catch((error: unknown) => this.#notCredited(session, error));
   }
 
+  #accepted(session: WorkerSession): void {
+    session.shares.accepted += 1;
+    session.shares.hashesPerSecond = this.rates.perSecond(session);
+  }
+
+  #refused(session: WorkerSession, error: PoolError): void {
+    session.shares.refused += 1;
+    this.#events.onRefused(error.code as ErrorCode);
+  }
+
   #notCredited(session: WorkerSession, raw: unknown): void {
     const error = PoolError.from(raw);
-    this.#events.onRefused(error.code as ErrorCode);
+    this.#refused(session, error);
     if (error.status >= 500) this.#events.onFault('a share could not be credited', raw);
     session.send({ type: 'error', error: error.toObject() });
   }

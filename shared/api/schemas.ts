@@ -217,6 +217,10 @@ export const workerSchema = z.strictObject({
   software: z.string(),
   hashes_per_second: z.number(),
   tokens_per_second: z.number(),
+  /** Since it connected, and the rate that its shares prove; left out until it sent one. */
+  shares: z
+    .strictObject({ accepted: z.number(), refused: z.number(), hashes_per_second: z.number() })
+    .optional(),
   rss_bytes: z.number(),
   /** Leases it holds. */
   evaluating: z.number(),

@@ -9,6 +9,8 @@ import {
 import { equalBytes, toHex, ZERO_32 } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
+import { meetsTarget } from '#shared/pow/target.ts';
+import { shareTarget } from '#shared/pow/vardiff.ts';
 
 /**
  * Replays one log of work from its first unit and holds it against the seals that name its places. First all seals,
@@ -52,6 +54,11 @@ export class WorkAudit {
       parseAddress(unit.address) === unit.address,
       'ADDRESS',
       () => `expected a checksummed address, got ${unit.address}`,
+    );
+    must(
+      unit.kind === 'evaluation' || meetsTarget(unit.ref, shareTarget(unit.credit)),
+      'JOURNAL',
+      () => `hash ${toHex(unit.ref)} is not as rare as a credit of ${unit.credit}`,
     );
     const ref = unit.kind === 'evaluation' ? toHex(unit.ref) + toHex(unit.worker) : toHex(unit.ref);
     must(!this.#refs.has(ref), 'JOURNAL', () => `${toHex(unit.ref)} was credited before`);
