@@ -91,8 +91,7 @@ export class ShareLog {
     await kv.batch(prepared.ops, { durable: true });
     units.apply(prepared);
     const signed = receipts(prepared.units.map(encodeUnit));
-    fresh.forEach(({ resolve }, i) =>
-      resolve({ unit: prepared.units[i] as WorkUnit, receipt: signed[i] as Receipt }),
-    );
+    for (const [i, { resolve }] of fresh.entries())
+      resolve({ unit: prepared.units[i] as WorkUnit, receipt: signed[i] as Receipt });
   }
 }
