@@ -19,18 +19,16 @@ import { listen } from '#coordinator/http/listen.ts';
 import { Adjustments } from '#coordinator/ledger/adjustments.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
-import { Receipts } from '#coordinator/ledger/receipts.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
-import { ShareLog } from '#coordinator/ledger/share-log.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Log } from '#coordinator/log.ts';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
 import { metricSources } from '#coordinator/metrics/sources.ts';
 import { MiningStage } from '#coordinator/mining/mining.ts';
-import { WorkBoard } from '#coordinator/mining/work-board.ts';
 import { Notices } from '#coordinator/notices.ts';
 import { openGateways } from '#coordinator/open-gateways.ts';
+import { openMining } from '#coordinator/open-mining.ts';
 import { openWorkers } from '#coordinator/open-workers.ts';
 import { workerOperations } from '#coordinator/operator/operations.ts';
 import { serveOperator } from '#coordinator/operator/server.ts';
@@ -177,20 +175,12 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
   const feed = new Feed();
   const metrics = createMetrics(metricSources(state, { workers, queue }), { version: SOFTWARE_VERSION });
-  const receipts = new Receipts(chain.networkId, keyPair(await readSecret(options.dataDir, 'pool')));
-  const shares = new ShareLog({ kv, units, now: Date.now, receipts: (written) => receipts.sign(written) });
-  closers.push(() => shares.close());
-  const board = new WorkBoard(
-    options.mining,
-    { workers, shares, now: Date.now },
-    {
-      onShare: (share) => metrics.shareAccepted(share),
-      onMeasured: () => metrics.shareMeasured(),
-      onRefused: (code) => metrics.shareRefused(code),
-      onFault: (message, error) => log.warn(message, {}, error),
-    },
-  );
-  closers.push(() => board.close());
+  const { board, receipts, close } = openMining(options.mining, {
+    ...{ kv, units, workers, metrics, networkId: chain.networkId },
+    poolKey: keyPair(await readSecret(options.dataDir, 'pool')),
+    onFault: (message, error) => log.warn(message, {}, error),
+  });
+  closers.push(close);
   const notices = new Notices({ feed, metrics, chain, submissions, log: log.child('pool'), now: Date.now });
 
   const lock = new WriteLock();
