@@ -7,6 +7,7 @@ import { Salts } from '#coordinator/chain/salts.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
+import { ShareLog } from '#coordinator/ledger/share-log.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import { bodiesOf, headerOf } from '#coordinator/mining/template.ts';
@@ -20,15 +21,16 @@ import { blockHash, withNonce } from '#shared/block/header.ts';
 import type { Manifest } from '#shared/block/manifest.ts';
 import type { Block } from '#shared/block/verify-block.ts';
 import { blockFromBytes } from '#shared/block/verify-block.ts';
-import type { Work } from '#shared/block/work-log.ts';
+
 import { type KeyPair, keyPair, sign } from '#shared/crypto/keys.ts';
 import { recoverAddress } from '#shared/crypto/recover.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { windowsOf } from '#shared/pol/certificate.ts';
 import { gateRule } from '#shared/pol/rule.ts';
 import { firstDecision, sequentialVerdict } from '#shared/pol/sequential.ts';
-import { meetsTarget, targetFromBits } from '#shared/pow/target.ts';
+import { expectedHashes, meetsTarget, targetFromBits } from '#shared/pow/target.ts';
 import { attestationDigest } from '#shared/protocol/attestation.ts';
+import { makeReceipts } from '#shared/protocol/receipt.ts';
 import { signPayload, submissionId } from '#shared/protocol/submission.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 import { EASY_BITS, SMALL_TENSOR, smallContent } from '#test/helpers/small-genesis.ts';
@@ -75,6 +77,7 @@ export class MoneyPool {
   readonly lock = new WriteLock();
   readonly #payout: PayoutStage;
   readonly #commit: CommitStage;
+  readonly #shares: ShareLog;
   readonly #now: () => number;
   readonly #salts: Salts;
   readonly #spool = new Map<string, Uint8Array>();
@@ -99,7 +102,13 @@ export class MoneyPool {
     this.#payout = new PayoutStage({ chain, windows, ledger, lock });
     const spool = { read: (hash: Uint8Array) => this.#read(hash) };
     const payloads = new PayloadStore(kv);
-    this.#commit = new CommitStage({ kv, lock, chain, payloads, ledger, units, submissions, spool, now });
+    this.#shares = new ShareLog({
+      ...{ kv, units, now },
+      receipts: (written) => makeReceipts(chain.networkId, written, WORKER),
+    });
+    const onCredited = () => {};
+    const state = { chain, ledger, units, submissions };
+    this.#commit = new CommitStage({ kv, lock, payloads, ...state, spool, now, onCredited });
   }
 
   static async open(dir: string, now: () => number = Date.now): Promise<MoneyPool> {
@@ -161,28 +170,23 @@ export class MoneyPool {
     });
     const block = solved(header, body);
     await this.submissions.move(record.id, 'mined');
-    const finders = [{ worker: WORKER.publicKey, address: WORKER.address }];
+    await this.#add(block.hash, expectedHashes(block.header.bits));
     const { rewards } = plan;
-    const sealed = await this.#commit.commit({ record, blocks: [block], finders, rewards });
+    const sealed = await this.#commit.commit({ record, blocks: [block], rewards });
     return sealed.position.index;
   }
 
   /** Credits shares by the hashes they have, durably; how many of them were new. */
   async share(hashes: readonly Uint8Array[]): Promise<number> {
-    return this.lock.run(async () => {
-      const known = await this.units.areCredited(hashes);
-      const fresh = hashes.filter(
-        (hash, i) => !known[i] && hashes.findIndex((h) => h.join() === hash.join()) === i,
-      );
-      if (fresh.length === 0) return 0;
-      const work = fresh.map(
-        (ref): Work => ({ worker: WORKER.publicKey, address: WORKER.address, credit: 16n, ref }),
-      );
-      const prepared = this.units.prepare('grinding', work, this.#now());
-      await this.kv.batch(prepared.ops, { durable: true });
-      this.units.apply(prepared);
-      return fresh.length;
-    });
+    const added = await Promise.allSettled(hashes.map((ref) => this.#add(ref, 1n)));
+    for (const result of added)
+      if (result.status === 'rejected' && PoolError.from(result.reason).code !== 'SHARE_DUPLICATE')
+        throw result.reason;
+    return added.filter(({ status }) => status === 'fulfilled').length;
+  }
+
+  #add(ref: Uint8Array, credit: bigint) {
+    return this.#shares.add({ worker: WORKER.publicKey, address: WORKER.address, credit, ref });
   }
 
   async *#read(hash: Uint8Array): AsyncGenerator<Uint8Array> {
