@@ -1,7 +1,7 @@
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { decodeEntry, type JournalEntry } from '#shared/block/journal.ts';
-import { readU64be, u64be, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { readU64be, u64be } from '#shared/crypto/bytes.ts';
 
 /* Which journal entries touch an account, and which forfeit: indices that follow from the journal. */
 
@@ -41,7 +41,7 @@ export async function accountEntries(
   address: string,
   page: { readonly before: number | undefined; readonly limit: number },
 ): Promise<JournalEntry[]> {
-  const { gte, lt } = bucketRange(BUCKET.accountEntry, utf8ToBytes(address));
+  const { gte, lt } = bucketRange(BUCKET.accountEntry, address);
   const end = page.before === undefined ? lt : entryKey(address, page.before);
   const keys: Uint8Array[] = [];
   for await (const [key] of kv.entries({ gte, lt: end, reverse: true, limit: page.limit }))
@@ -50,4 +50,4 @@ export async function accountEntries(
   return values.filter((value) => value !== undefined).map(decodeEntry);
 }
 
-const entryKey = (address: string, seq: number) => bucketKey(BUCKET.accountEntry, utf8ToBytes(address), seq);
+const entryKey = (address: string, seq: number) => bucketKey(BUCKET.accountEntry, address, seq);

@@ -1,3 +1,4 @@
+import { nativeSha256 } from '#coordinator/ledger/native-sha256.ts';
 import { corrupt, stale } from '#coordinator/store/io-error.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { delRange, type KV, type KvOp, put } from '#coordinator/store/kv.ts';
@@ -27,7 +28,7 @@ export function growJournalTree(
   tree: GrowingTree,
   entries: readonly Uint8Array[],
 ): { ops: KvOp[]; tree: GrowingTree } {
-  const grown = growTree(tree, entries);
+  const grown = growTree(tree, entries, nativeSha256);
   return { ops: grown.nodes.map((node) => put(placeKey(node), node.hash)), tree: grown.tree };
 }
 

@@ -3,6 +3,7 @@ import { addUp } from '#coordinator/ledger/add-up.ts';
 import { type AdjustmentRecord, readAdjustment } from '#coordinator/ledger/adjustment-records.ts';
 import { BalanceGuard } from '#coordinator/ledger/balance-guard.ts';
 import { growJournalTree, journalPath, openJournalTree } from '#coordinator/ledger/journal-tree.ts';
+import { nativeSha256 } from '#coordinator/ledger/native-sha256.ts';
 import { allVested, vestedOf, vestingOps } from '#coordinator/ledger/vesting.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
@@ -13,15 +14,7 @@ import {
   linkEntries,
   type Move,
 } from '#shared/block/journal.ts';
-import {
-  bigintFromBytes,
-  concatBytes,
-  fromHex,
-  readU64be,
-  u64be,
-  utf8ToBytes,
-  ZERO_32,
-} from '#shared/crypto/bytes.ts';
+import { bigintFromBytes, concatBytes, readU64be, u64be, u256be, ZERO_32 } from '#shared/crypto/bytes.ts';
 import { type GrowingTree, rootOfPeaks } from '#shared/crypto/merkle-tree.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import type { Vested } from '#shared/reward/vested.ts';
@@ -131,7 +124,7 @@ export class Ledger {
 
   /** Number of transfers an account has made: the nonce of its next one. */
   async nonce(address: string): Promise<bigint> {
-    const value = await this.#kv.get(bucketKey(BUCKET.accountNonce, utf8ToBytes(address)));
+    const value = await this.#kv.get(bucketKey(BUCKET.accountNonce, address));
     return value ? readU64be(value) : 0n;
   }
 
@@ -187,7 +180,9 @@ export class Ledger {
    */
   async prepare(moves: readonly Move[], at: number): Promise<PreparedEntries> {
     this.guard.mustHold();
-    const { entries, head } = linkEntries(this.#networkId, this.#state.journal, { moves, at });
+    const { entries, head } = linkEntries(this.#networkId, this.#state.journal, {
+      ...{ moves, at, hash: nativeSha256 },
+    });
     const before = await this.balances(moves.flatMap(({ from, to }) => [from, to]).filter((a) => a !== null));
     this.guard.read(before, this.totals);
     this.guard.mustHold();
@@ -242,18 +237,14 @@ export class Ledger {
 }
 
 export function balanceOps(balances: Iterable<readonly [address: string, balance: bigint]>): KvOp[] {
-  return Array.from(balances, ([address, balance]) => put(balanceKey(address), u256(balance)));
+  return Array.from(balances, ([address, balance]) => put(balanceKey(address), u256be(balance)));
 }
 
 export function journalHeadOp(
   { seq, head }: JournalLink,
   { minted, burned }: Pick<LedgerTotals, 'minted' | 'burned'>,
 ): KvOp {
-  return put(bucketKey(BUCKET.journalHead), concatBytes(u64be(seq), head, u256(minted), u256(burned)));
+  return put(bucketKey(BUCKET.journalHead), concatBytes(u64be(seq), head, u256be(minted), u256be(burned)));
 }
 
-const balanceKey = (address: string) => bucketKey(BUCKET.balance, utf8ToBytes(address));
-
-function u256(value: bigint): Uint8Array {
-  return fromHex(value.toString(16).padStart(64, '0'), 32);
-}
+const balanceKey = (address: string) => bucketKey(BUCKET.balance, address);

@@ -4,7 +4,7 @@ import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import { decodeEntry, type JournalEntry, type Move } from '#shared/block/journal.ts';
-import { concatBytes, readU64be, toHex, u64be, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { concatBytes, readU64be, toHex, u64be } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import {
   parseTransfer,
@@ -278,7 +278,7 @@ export function nonceOps(nonces: Iterable<readonly [address: string, nonce: bigi
   return Array.from(nonces, ([address, nonce]) => put(nonceKey(address), u64be(nonce)));
 }
 
-const nonceKey = (address: string) => bucketKey(BUCKET.accountNonce, utf8ToBytes(address));
+const nonceKey = (address: string) => bucketKey(BUCKET.accountNonce, address);
 
 const moveOf = ({ transfer: { from, to, amount }, digest }: Pending): Move => ({
   kind: 'transfer',

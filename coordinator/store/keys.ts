@@ -1,4 +1,4 @@
-import { concatBytes, u64be } from '#shared/crypto/bytes.ts';
+import { writeU64be } from '#shared/crypto/bytes.ts';
 
 /**
  * The first byte of every key. Ids are on disk: they are never changed nor given to anything else.
@@ -76,13 +76,29 @@ export const BUCKET = {
 } as const;
 
 export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];
-/** Numbers become big-endian u64, so that they sort by value. */
-export type KeyPart = Uint8Array | bigint | number;
+/** Numbers become big-endian u64, so that they sort by value; texts are ASCII, such as addresses. */
+export type KeyPart = Uint8Array | bigint | number | string;
 
+const NUMBER_BYTES = 8;
+
+/** Written in one go: a payout makes tens of thousands of keys. */
 export function bucketKey(bucket: Bucket, ...parts: readonly KeyPart[]): Uint8Array {
-  const bytes = parts.map((part) => (part instanceof Uint8Array ? part : u64be(part)));
-  return concatBytes(Uint8Array.of(bucket), ...bytes);
+  let length = 1;
+  for (const part of parts) length += lengthOf(part);
+  const key = new Uint8Array(length);
+  key[0] = bucket;
+  let at = 1;
+  for (const part of parts) {
+    if (typeof part === 'string') for (let i = 0; i < part.length; i++) key[at + i] = part.charCodeAt(i);
+    else if (part instanceof Uint8Array) key.set(part, at);
+    else writeU64be(key, at, part);
+    at += lengthOf(part);
+  }
+  return key;
 }
+
+const lengthOf = (part: KeyPart): number =>
+  typeof part === 'string' || part instanceof Uint8Array ? part.length : NUMBER_BYTES;
 
 /** All keys of the bucket that begin with `prefix`. */
 export function bucketRange(

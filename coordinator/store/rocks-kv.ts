@@ -9,6 +9,7 @@ import { corrupt, ioError } from './io-error.ts';
 import { BUCKET, bucketKey, bucketRange } from './keys.ts';
 import type { KV, KvEntry, KvOp, KvRange } from './kv.ts';
 import { acquirePidLock, type PidLock } from './pid-lock.ts';
+import { Slab } from './slab.ts';
 import { WalSync } from './wal-sync.ts';
 
 /** Tolerate a torn tail, refuse a record that does not check: RocksDB's default drops all that follows it. */
@@ -215,8 +216,10 @@ class RocksKv implements KV {
     const { db, mark, wal } = this.#parts;
     const durable = group.filter((batch) => batch.durable);
     const next = mark.value + 1n;
-    const write = db.write({ capacity: 16, autoDestroy: true });
-    for (const { ops } of group) for (const op of ops) add(write, op);
+    const capacity = group.reduce((count, { ops }) => count + ops.length, 1);
+    const write = db.write({ capacity, autoDestroy: true });
+    const slab = new Slab();
+    for (const { ops } of group) for (const op of ops) add(write, op, slab);
     if (durable.length > 0) write.tryPut(SEQUENCE_KEY, u64be(next));
     await write.flush();
     for (const batch of group) if (!batch.durable) batch.resolve();
@@ -235,8 +238,8 @@ class RocksKv implements KV {
   }
 }
 
-function add(write: ReturnType<RocksDB['write']>, op: KvOp): void {
-  if (op.type === 'put') write.tryPut(op.key, op.value);
+function add(write: ReturnType<RocksDB['write']>, op: KvOp, slab: Slab): void {
+  if (op.type === 'put') write.tryPut(slab.copy(op.key), slab.copy(op.value));
   else if (op.type === 'del') write.tryDelete(op.key);
   else write.tryDeleteRange(op.gte, op.lt);
 }
@@ -247,7 +250,8 @@ function bytesOf(ops: readonly KvOp[]): number {
 
 async function readAll(db: RocksDB, keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
   const read = db.read({ capacity: keys.length, autoDestroy: true });
-  const values = Promise.all(keys.map((key) => read.get(key)));
+  const slab = new Slab();
+  const values = Promise.all(keys.map((key) => read.get(slab.copy(key))));
   const [found] = await Promise.all([values, read.flush()]);
   return found.map((value) => (value === null ? undefined : plain(value)));
 }

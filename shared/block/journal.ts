@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { type CborValue, decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
+import { decodeCborAs, encodeCbor, zBigUint, zBytes, zUint } from '#shared/block/cbor.ts';
+import { encodeEntryFast } from '#shared/block/entry-encoder.ts';
 import { ZERO_32 } from '#shared/crypto/bytes.ts';
-import { digest } from '#shared/crypto/digest.ts';
+import { digest, digestStart, plainSha256, type Sha256 } from '#shared/crypto/digest.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
 /** What can happen to money. Wire values: never renamed. */
@@ -79,16 +80,14 @@ export interface JournalHead extends JournalLink {
 
 export const EMPTY_JOURNAL: JournalHead = { seq: 0, head: ZERO_32, root: ZERO_32 };
 
-export function encodeEntry(entry: JournalEntry): Uint8Array {
-  return encodeCbor(entry as unknown as CborValue);
-}
+export const encodeEntry: (entry: JournalEntry) => Uint8Array = encodeEntryFast;
 
 export function decodeEntry(bytes: Uint8Array): JournalEntry {
   return decodeCborAs(entrySchema as unknown as z.ZodType<JournalEntry>, bytes, 'Journal entry');
 }
 
-export function entryDigest(networkId: Uint8Array, encoded: Uint8Array): Uint8Array {
-  return digest('journal', networkId, encoded);
+export function entryDigest(networkId: Uint8Array, encoded: Uint8Array, hash = plainSha256): Uint8Array {
+  return hash(...digestStart('journal', networkId), encoded);
 }
 
 /** PROTOCOL §10: what the sealing block commits to before its nonce is sought. Times and links come later. */
@@ -101,15 +100,17 @@ export function rewardsHash(networkId: Uint8Array, moves: readonly Move[]): Uint
 export function linkEntries(
   networkId: Uint8Array,
   journal: JournalLink,
-  appended: { moves: readonly Move[]; at: number },
+  appended: { moves: readonly Move[]; at: number; hash?: Sha256 },
 ): { entries: { entry: JournalEntry; bytes: Uint8Array }[]; head: JournalLink } {
   let { seq, head } = journal;
+  const { hash = plainSha256 } = appended;
+  const start = digestStart('journal', networkId);
   const entries = appended.moves.map((move) => {
     must(move.amount > 0n, 'JOURNAL', 'expected an amount above zero');
     must(move.from !== move.to, 'JOURNAL', 'expected two different sides');
     const entry: JournalEntry = { v: 1, seq, prev: head, at: appended.at, ...move };
     const bytes = encodeEntry(entry);
-    head = entryDigest(networkId, bytes);
+    head = hash(...start, bytes);
     seq += 1;
     return { entry, bytes };
   });

@@ -1,4 +1,5 @@
 import { ZERO_32 } from '#shared/crypto/bytes.ts';
+import type { Sha256 } from '#shared/crypto/digest.ts';
 import { merkleLeaf, merkleNode } from '#shared/crypto/merkle.ts';
 
 /* A Merkle tree of PROTOCOL §3 that grows leaf by leaf, and the nodes to keep for proofs of any size it ever had. */
@@ -23,19 +24,20 @@ export interface GrowingTree {
 
 export const EMPTY_TREE: GrowingTree = { size: 0, peaks: [] };
 
-/** The tree with these leaves behind it, and the subtrees above the leaves that they complete. */
+/** The tree with these leaves behind it, and the subtrees above the leaves that they complete; `hashed` is SHA-256. */
 export function growTree(
   tree: GrowingTree,
   leaves: readonly Uint8Array[],
+  hashed?: Sha256,
 ): { tree: GrowingTree; nodes: TreeNode[] } {
   const peaks = [...tree.peaks];
   const nodes: TreeNode[] = [];
   let { size } = tree;
   for (const leaf of leaves) {
-    let hash = merkleLeaf(leaf);
+    let hash = merkleLeaf(leaf, hashed);
     // Each trailing one of the size in binary is a peak as large as what has come together so far.
     for (let level = 1, left = size; left % 2 === 1; level++) {
-      hash = merkleNode(peaks.pop() as Uint8Array, hash);
+      hash = merkleNode(peaks.pop() as Uint8Array, hash, hashed);
       left = (left - 1) / 2;
       nodes.push({ level, index: left, hash });
     }

@@ -1,16 +1,16 @@
-import { sha256 } from '@noble/hashes/sha2.js';
-import { concatBytes, equalBytes, ZERO_32 } from '#shared/crypto/bytes.ts';
+import { equalBytes, ZERO_32 } from '#shared/crypto/bytes.ts';
+import { plainSha256, type Sha256 } from '#shared/crypto/digest.ts';
 
 const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 
 /** PROTOCOL §3, after RFC 6962: leaves and nodes have different prefixes, so neither passes for the other. */
-export function merkleLeaf(bytes: Uint8Array): Uint8Array {
-  return sha256(concatBytes(LEAF, bytes));
+export function merkleLeaf(bytes: Uint8Array, hash: Sha256 = plainSha256): Uint8Array {
+  return hash(LEAF, bytes);
 }
 
-export function merkleNode(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return sha256(concatBytes(NODE, left, right));
+export function merkleNode(left: Uint8Array, right: Uint8Array, hash: Sha256 = plainSha256): Uint8Array {
+  return hash(NODE, left, right);
 }
 
 /** The next level up; an odd last node moves up unchanged. */
@@ -26,7 +26,7 @@ function parents(level: readonly Uint8Array[]): Uint8Array[] {
 
 /** Root over the leaves' bytes; 32 zero bytes for none. */
 export function merkleRoot(leaves: readonly Uint8Array[]): Uint8Array {
-  let level = leaves.map(merkleLeaf);
+  let level = leaves.map((leaf) => merkleLeaf(leaf));
   while (level.length > 1) level = parents(level);
   return level[0] ?? ZERO_32;
 }
@@ -45,7 +45,7 @@ export interface MerkleStep {
 /** The path from leaf `index` to the root, as steps. */
 export function merkleSteps(leaves: readonly Uint8Array[], index: number): MerkleStep[] {
   const steps: MerkleStep[] = [];
-  let level = leaves.map(merkleLeaf);
+  let level = leaves.map((leaf) => merkleLeaf(leaf));
   for (let at = index; level.length > 1; at >>= 1) {
     const hash = level[at ^ 1];
     if (hash) steps.push({ side: at % 2 === 1 ? 'left' : 'right', hash });
