@@ -12,9 +12,11 @@ In them, {"$hex": …} stands for bytes and {"$int": …} for an integer that JS
 import json
 import random
 
+from ecdsa import SECP256k1, ellipticcurve
+
 from fixtures import NETWORK, SHAPES, certificate, filled, manifest, tensor_bytes, write
 from reference import (
-    N, ZERO, Key, cbor, checksum, digest, gate, header_bytes, journal, key, merkle_path, merkle_root, model_root,
+    N, P, ZERO, Key, cbor, checksum, digest, gate, header_bytes, journal, keccak256, key, merkle_path, merkle_root, model_root,
     NO_WORK, sha256, split, submission_id, work_log,
 )
 
@@ -95,6 +97,59 @@ def make_merkle():
     write("merkle", {"trees": trees})
 
 
+def point_at(x, odd):
+    """The point of the curve with this x and parity of y, or None."""
+    square = (x**3 + 7) % P
+    y = pow(square, (P + 1) // 4, P)
+    if x >= P or y * y % P != square:
+        return None
+    return ellipticcurve.PointJacobi(SECP256k1.curve, x, y if y % 2 == odd else P - y, 1, N)
+
+
+def signature_edges():
+    """Signatures at the ends of what r and s can be, made backwards from R: Q = (s·R - z·G) / r."""
+    b32 = lambda x: x.to_bytes(32, "big")
+    half = (N - 1) // 2
+    edges = []
+
+    def add(why, x, s, z, odd=0):
+        point = point_at(x, odd)
+        r = x % N
+        q = (point * s + SECP256k1.generator * (-z % N)) * pow(r, -1, N)
+        compact = b32(r) + b32(s)
+        edges.append({
+            "why": why, "signature": compact, "digest": b32(z), "key": bytes([2 + q.y() % 2]) + b32(q.x()),
+            "valid": s <= half, "address": checksum(keccak256(b32(q.x()) + b32(q.y()))[12:]),
+            # Ethereum has no v for a point whose x is n or more.
+            "recoverable": compact + bytes([27 + odd]) if x < N else None,
+        })
+
+    on_curve = lambda xs: next(x for x in xs if point_at(x, 0))
+    usual = int.from_bytes(sha256(b"a point"), "big")
+    some = on_curve(range(usual, usual + 100))
+    z = int.from_bytes(digest("payload", NETWORK, filled(32, 7)), "big")
+    for name, s in [("1", 1), ("2", 2), ("(n-1)/2 - 1", half - 1), ("(n-1)/2", half), ("(n-1)/2 + 1", half + 1),
+                    ("n - 2", N - 2), ("n - 1", N - 1)]:
+        add(f"s of {name}", some, s, z)
+        add(f"s of {name}, y odd", some, s, z, odd=1)
+    for name, xs in [("the least there is", range(1, 100)), ("the next to n/2", range(N // 2, N)),
+                     ("the largest below n", range(N - 1, 0, -1)),
+                     ("the least of an x of n or more", range(N + 1, P)),
+                     ("the largest of an x of n or more", range(P - 1, N, -1))]:
+        add(f"r {name}", on_curve(xs), half, z)
+        add(f"r {name}, high s", on_curve(xs), half + 1, z)
+    for name, z in [("0", 0), ("1", 1), ("n - 1", N - 1), ("n", N), ("n + 1", N + 1), ("2^256 - 1", 2**256 - 1)]:
+        add(f"a digest of {name}", some, 12345, z)
+    return edges
+
+
+def at_infinity():
+    """u1·G + u2·Q is the point at infinity: there is no x to compare r with."""
+    k, r, s = key("infinite"), 5, 7
+    z = -r * int.from_bytes(k.secret, "big") % N
+    return (r.to_bytes(32, "big") + s.to_bytes(32, "big"), z.to_bytes(32, "big"), k.public)
+
+
 def make_signature():
     kinds = ["payload", "submission", "attestation", "meta", "journal", "rewards", "salt", "seed", "challenge"]
     digests = [
@@ -145,6 +200,19 @@ def make_signature():
         "the digest of another network": (good, digest("payload", ZERO, filled(32, 7)), k.public),
         "the message itself": (good, filled(32, 7), k.public),
         "a digest of 31 bytes": (good, d[:31], k.public),
+        "a digest of 33 bytes": (good, d + b"\0", k.public),
+        "r of 0 and a key of 33 zero bytes": (ZERO + b32(s), d, bytes(33)),
+        "r of n + 1": (b32(N + 1) + b32(s), d, k.public),
+        "s of n + 1": (r + b32(N + 1), d, k.public),
+        "s above n": (r + b"\xff" * 32, d, k.public),
+        "r of the field's order": (b32(P) + b32(s), d, k.public),
+        "a point at infinity": at_infinity(),
+        "a key of one zero byte": (good, d, b"\0"),
+        "no key": (good, d, b""),
+        "the x of a key alone": (good, d, k.public[1:]),
+        "a key with a byte behind": (good, d, k.public + b"\0"),
+        "a key whose x is the field's order": (good, d, b"\x02" + b32(P)),
+        "hex instead of bytes": (good.hex().encode(), d, k.public),
     }
     names = ("signature", "digest", "key")
     addresses = [checksum(bytes.fromhex(a)) for a in [
@@ -153,6 +221,7 @@ def make_signature():
         "00" * 20, "ff" * 20,
     ]]
     write("signature", {
+        "edges": signature_edges(),
         "digests": digests, "signatures": signatures, "addresses": addresses,
         "accepted": dict(zip(names, (good, d, k.public))),
         "refused": [{"why": why, **dict(zip(names, case))} for why, case in refused.items()],

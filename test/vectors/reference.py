@@ -14,6 +14,7 @@ from ecdsa import SECP256k1, SigningKey
 from ecdsa.util import number_to_string
 
 N = SECP256k1.order
+P = SECP256k1.curve.p()
 ZERO = bytes(32)
 
 

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type DigestKind, digest } from '#shared/crypto/digest.ts';
 import { addressOf, isPublicKey, keyPair, parseAddress, sign, verifySignature } from '#shared/crypto/keys.ts';
+import { recoverAddress } from '#shared/crypto/recover.ts';
 import { verifyOneOfMany } from '#shared/crypto/verify-many.ts';
 import { flipBit, readVectors } from '#test/helpers/vectors.ts';
 
@@ -23,6 +24,8 @@ const vectors = readVectors<{
   addresses: string[];
   accepted: Signed;
   refused: (Signed & { why: string })[];
+  /** At the ends of what r, s and digest can be; `recoverable` as Ethereum's wallets have it, where they can. */
+  edges: (Signed & { why: string; valid: boolean; address: string; recoverable: Uint8Array | null })[];
 }>('signature');
 
 test('digests are those of the vectors', () => {
@@ -54,6 +57,12 @@ for (const [name, verify] of Object.entries(IMPLEMENTATIONS)) {
     });
   }
 
+  for (const { why, valid, signature, digest: signed, key } of vectors.edges) {
+    test(`${name} ${valid ? 'takes' : 'refuses'} ${why}`, () => {
+      assert.equal(verify(signature, signed, key), valid);
+    });
+  }
+
   test(`${name}: every changed bit of signature, digest or key is refused`, () => {
     const { signature, digest: signed, key } = vectors.accepted;
     for (let bit = 0; bit < 64 * 8; bit += 3) assert.ok(!verify(flipBit(signature, bit), signed, key));
@@ -70,6 +79,35 @@ for (const [name, verify] of Object.entries(IMPLEMENTATIONS)) {
     );
   });
 }
+
+test('recoverAddress finds the signer of every edge that has one form, and of no other', () => {
+  for (const { why, valid, address, recoverable, signature, digest: signed } of vectors.edges) {
+    if (recoverable) assert.equal(recoverAddress(recoverable, signed), valid ? address : undefined, why);
+    // Any other v names another key, or none; a point of x ≥ n has no v at all.
+    for (const v of [0, 1, 26, 29, 30, 31, 255])
+      assert.equal(recoverAddress(Uint8Array.of(...signature, v), signed), undefined, `${why}, v ${v}`);
+    for (const v of [27, 28])
+      if (v !== recoverable?.[64])
+        assert.notEqual(recoverAddress(Uint8Array.of(...signature, v), signed), address, `${why}, v ${v}`);
+  }
+});
+
+test('recoverAddress refuses what no key signed, without an exception', () => {
+  for (const { why, signature, digest: signed } of vectors.refused)
+    for (const v of [27, 28]) {
+      const found = recoverAddress(Uint8Array.of(...signature, v), signed);
+      const isWhole = signature.length === 64 && signed.length === 32;
+      assert.ok(found === undefined || (isWhole && /^0x/.test(found)), why);
+      if (/^(r|s) |high-S|DER|bytes|infinity/.test(why) && !/key/.test(why) && why !== 'r and s swapped')
+        assert.equal(found, undefined, why);
+    }
+  const bytes = fc.uint8Array({ maxLength: 70 });
+  fc.assert(
+    fc.property(bytes, bytes, (signature, signed) => {
+      if (signature.length !== 65) assert.equal(recoverAddress(signature, signed), undefined);
+    }),
+  );
+});
 
 test('property: what is signed verifies, and nothing else', () => {
   const secrets = fc.bigInt({ min: 1n, max: 2n ** 255n });
