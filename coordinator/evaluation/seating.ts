@@ -6,6 +6,7 @@ import type { Workers } from '#coordinator/dispatch/workers.ts';
 import { Committee } from '#coordinator/evaluation/committee.ts';
 import { describeJob, type JobParts } from '#coordinator/evaluation/describe-job.ts';
 import type { Seats } from '#coordinator/evaluation/seats.ts';
+import { Suitability } from '#coordinator/evaluation/suitability.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
 import { isRechecked } from '#shared/pol/reputation.ts';
 
@@ -23,6 +24,7 @@ export interface SeatingParts extends JobParts {
 export class Seating {
   readonly #committees: Set<Committee>;
   readonly #parts: SeatingParts;
+  readonly #suitability = new Suitability();
 
   constructor(committees: Set<Committee>, parts: SeatingParts) {
     this.#committees = committees;
@@ -64,28 +66,31 @@ export class Seating {
     );
   }
 
-  /** Workers that asked for a lease, those that have least to do first; by lot, so that nobody picks his jobs. */
+  /** Workers that asked for a lease; by lot, so that nobody picks his jobs. */
   #readySessions(): WorkerSession[] {
     const ready = this.#parts.workers.sessions().filter((session) => session.ready.evaluate > 0);
     const lots = new Map(ready.map((session) => [session, randomInt(2 ** 32)]));
     const lot = (session: WorkerSession) => lots.get(session) as number;
-    return ready.sort((a, b) => a.holds.evaluate - b.holds.evaluate || lot(a) - lot(b));
+    return ready.sort((a, b) => lot(a) - lot(b));
   }
 
   /** One that has failed this job gets it again only where nobody else is there. */
   #choose(committee: Committee, ready: readonly WorkerSession[]): WorkerSession | undefined {
-    const fits = ready.filter((session) => committee.admits(session));
+    const { job } = committee;
+    const admitted = ready.filter((session) => committee.admits(session));
+    const fits = this.#suitability.rank(job, admitted);
     const isFresh = ({ address }: WorkerSession) => !committee.failed.has(address);
     const fresh = fits.find(isFresh);
     if (fresh || committee.known) return fresh;
-    const others = this.#parts.workers.withRole('evaluate').some((s) => committee.admits(s) && isFresh(s));
-    return others ? undefined : fits[0];
+    const others = this.#parts.workers.withRole('evaluate').filter((s) => committee.admits(s) && isFresh(s));
+    return this.#suitability.rank(job, others).length > 0 ? undefined : fits[0];
   }
 
   /** The seat stands before anything is awaited: a worker that is lost meanwhile leaves it. */
   async #grant(committee: Committee, session: WorkerSession): Promise<void> {
     const { record } = committee.job;
     this.#trust(committee, session);
+    this.#suitability.asked(committee.job, session);
     const seat = this.#parts.seats.take(committee, session);
     if (record && !committee.known) await this.#markEvaluating(record);
     if (this.#parts.seats.has(seat)) this.#parts.seats.tell(committee, seat);
