@@ -31,3 +31,13 @@ export function setTensorflowDefaults(): void {
   // Several processes of a worker share a GPU, and the first must not take all of its memory.
   process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true';
 }
+
+/** The environment of a child process, with `changes` over it. */
+export function childEnvironment(changes: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  return { ...process.env, ...changes };
+}
+
+/** NVIDIA's number of the GPU that this process computes on. */
+export function visibleGpu(): string {
+  return /^[0-9]+/.exec(process.env.CUDA_VISIBLE_DEVICES ?? '')?.[0] ?? '0';
+}

@@ -7,35 +7,37 @@ import { capabilitiesOf, type Machine } from '#worker/capabilities.ts';
 import { ChatRole } from '#worker/chat/role.ts';
 import { WorkerConnection } from '#worker/client/connection.ts';
 import { ReceiptBook } from '#worker/client/receipt-book.ts';
+import { chooseDevices, readGpus } from '#worker/devices.ts';
 import { Evaluator } from '#worker/evaluate/evaluator.ts';
 import { EvaluateRole } from '#worker/evaluate/role.ts';
+import { chatHost, evaluationHosts, type Seat } from '#worker/hosts.ts';
 import type { Log } from '#worker/log.ts';
 import { Courtesy } from '#worker/mine/courtesy.ts';
 import type { Grinder } from '#worker/mine/grinder.ts';
 import { MineRole } from '#worker/mine/role.ts';
 import { createWasmGrinder } from '#worker/mine/wasm-grinder.ts';
-import { type BackendChoice, chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
-import { ProcessHost } from '#worker/process/host.ts';
-import type { ChildSetting } from '#worker/process/setting.ts';
+import { chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
+import type { ProcessHost } from '#worker/process/host.ts';
 import { Runner, type WorkRole } from '#worker/runner.ts';
 
 /** A small model's evaluation takes seconds; a large one on a CPU may take minutes. */
 const EVALUATION_DEADLINE_MS = 30 * 60_000;
 const START_DEADLINE_MS = 120_000;
-/** Some hundred versions of a small model, or one of a large one. */
-const CACHE_BYTES = 8 * 2 ** 30;
-const EVALUATIONS_PER_PROCESS = 500;
-const CHATS_PER_PROCESS = 2_000;
-/** WebAssembly alone may take 4 GiB. */
-const LEAST_PROCESS_BYTES = 4 * 2 ** 30;
 
 export interface WorkerOptions {
-  readonly coordinator: string;
+  /** Of one pool: the next is tried where one does not answer. */
+  readonly coordinators: readonly string[];
   readonly dataDir: string;
   readonly roles: readonly Role[];
   /** Hashing threads. */
   readonly threads: number;
   readonly backend: WantedBackend;
+  /** Ids of `chooseDevices`; where it is left out, the backend takes what it finds. */
+  readonly devices?: readonly string[] | undefined;
+  /** Evaluations at once on each device, each in a process of its own. */
+  readonly evaluators: number;
+  /** After a signal to stop, what was begun may take this long; then it is given back. */
+  readonly drainMs: number;
   readonly name: string;
   readonly software: string;
   /** Weights in the memory of each computing process at most; a larger model is computed layer by layer. */
@@ -81,7 +83,7 @@ export async function runWorker(
   const book = new ReceiptBook(join(options.dataDir, 'worker', 'receipts.jsonl'), { ...key, log });
   const runner = new Runner([loggingRole(log), book, ...parts.roles]);
   const connection = new WorkerConnection(
-    { coordinator: options.coordinator, worker: describe(options, parts) },
+    { coordinators: options.coordinators, drainMs: options.drainMs, worker: describe(options, parts) },
     {
       key,
       owner: deps.owner,
@@ -92,7 +94,11 @@ export async function runWorker(
       load: () => loadOf(parts, deps),
     },
   );
-  log.info('connecting', { coordinator: options.coordinator, address: key.address, backend: parts.backend });
+  log.info('connecting', {
+    coordinator: options.coordinators.join(),
+    address: key.address,
+    backend: parts.backend,
+  });
   try {
     await connection.run(signal);
   } finally {
@@ -110,31 +116,35 @@ interface Line {
 async function build(options: WorkerOptions, deps: WorkerDependencies, line: Line): Promise<Parts> {
   const { log, now, machine } = deps;
   const has = (role: Role) => options.roles.includes(role);
-  const backend = has('evaluate') || has('chat') ? await choose(options, log, line.signal) : undefined;
+  const seats = has('evaluate') || has('chat') ? await chooseSeats(options, log, line.signal) : [];
   const grinder = has('mine') ? await createWasmGrinder({ threads: options.threads }) : undefined;
   const courtesy = new Courtesy(grinder, machine.cores);
   const during = <T>(compute: () => Promise<T>) => courtesy.during(compute);
-  const setting = backend && childSetting(options, backend);
-  const evaluateHost = setting && has('evaluate') ? evaluationHost(setting, deps) : undefined;
-  const chat = setting && has('chat') ? chatHost(setting, deps) : undefined;
-  const hosts = [evaluateHost, chat].filter((host) => host !== undefined);
+  const places = { ...options, memoryBytes: machine.memoryBytes };
+  const evaluators = has('evaluate') ? evaluationHosts(seats, places, log) : [];
+  const chat = seats[0] && has('chat') ? chatHost(seats[0], places, log) : undefined;
+  const hosts = [...evaluators, ...(chat ? [chat] : [])];
   try {
-    if (hosts[0]) await startProcess(hosts[0], line.signal);
+    await Promise.all(evaluators.map((host) => startProcess(host, line.signal)));
+    if (chat && evaluators.length === 0) await startProcess(chat, line.signal);
     const mine = grinder && new MineRole({ grinder, send: line.send, log, now });
-    const evaluate =
-      evaluateHost &&
-      new EvaluateRole({
-        ...line,
-        log,
-        now,
-        during,
-        evaluator: new Evaluator(evaluateHost, { now, deadlineMs: EVALUATION_DEADLINE_MS }),
-        close: () => evaluateHost.close(),
-      });
+    const evaluate = has('evaluate')
+      ? new EvaluateRole({
+          ...line,
+          log,
+          now,
+          during,
+          evaluators: evaluators.map(
+            (host) => new Evaluator(host, { now, deadlineMs: EVALUATION_DEADLINE_MS }),
+          ),
+          close: () => closeAll(evaluators, undefined),
+        })
+      : undefined;
     const chatRole = chat && new ChatRole({ host: chat, send: line.send, log, during });
     const roles = [evaluate, mine, chatRole].filter((role) => role !== undefined);
-    const capabilities = await capabilitiesOf(machine, backend?.right ?? [], grinder);
-    return { mine, evaluate, roles, hosts, backend: backend?.name ?? 'none', capabilities };
+    const reports = seats.flatMap(({ backend }) => (seats.length > 1 ? [backend] : backend.right));
+    const capabilities = await capabilitiesOf(machine, reports, grinder);
+    return { mine, evaluate, roles, hosts, backend: seats[0]?.backend.name ?? 'none', capabilities };
   } catch (error) {
     await closeAll(hosts, grinder);
     throw error;
@@ -145,58 +155,22 @@ async function closeAll(hosts: readonly ProcessHost[], grinder: Grinder | undefi
   await Promise.all([...hosts.map((host) => host.close()), grinder?.close()]);
 }
 
-async function choose(options: WorkerOptions, log: Log, signal: AbortSignal): Promise<BackendChoice> {
-  const backend = await chooseBackend(options.backend, { log, signal });
-  for (const note of backend.notes) log.info(note);
-  log.info(`computing with ${describeBackend(backend)}`);
-  return backend;
+/** The fastest right backend on each device; one after another, so that none disturbs another's measurement. */
+async function chooseSeats(options: WorkerOptions, log: Log, signal: AbortSignal): Promise<Seat[]> {
+  const devices = chooseDevices(options.devices, options.devices ? await readGpus() : []);
+  const seats: Seat[] = [];
+  for (const device of devices ?? [undefined]) {
+    const backend = await chooseBackend(options.backend, { log, signal, device });
+    for (const note of backend.notes) log.info(note);
+    log.info(`computing with ${describeBackend(backend)}`, device && { device: device.id });
+    seats.push({ device, backend });
+  }
+  return seats;
 }
 
 /** So that the first lease need not wait for it. */
 async function startProcess(host: ProcessHost, signal: AbortSignal): Promise<void> {
   await host.request({ request: { kind: 'start' }, signal, deadlineMs: START_DEADLINE_MS });
-}
-
-function evaluationHost(setting: ChildSetting, deps: WorkerDependencies): ProcessHost {
-  return new ProcessHost(
-    {
-      entry: new URL('./evaluate/process.ts', import.meta.url),
-      setting,
-      memoryLimitBytes: processBytes(deps),
-      requestsPerChild: EVALUATIONS_PER_PROCESS,
-      crashCode: 'EVALUATION_CRASHED',
-    },
-    deps.log,
-  );
-}
-
-function chatHost(setting: ChildSetting, deps: WorkerDependencies): ProcessHost {
-  return new ProcessHost(
-    {
-      entry: new URL('./chat/process.ts', import.meta.url),
-      setting,
-      memoryLimitBytes: processBytes(deps),
-      requestsPerChild: CHATS_PER_PROCESS,
-      crashCode: 'UNAVAILABLE',
-    },
-    deps.log,
-  );
-}
-
-function childSetting(options: WorkerOptions, { name }: BackendChoice): ChildSetting {
-  const { coordinator, dataDir, memoryBudgetBytes } = options;
-  return {
-    coordinator,
-    backend: name,
-    cacheDir: join(dataDir, 'worker', 'cache'),
-    cacheBytes: CACHE_BYTES,
-    memoryBudgetBytes,
-  };
-}
-
-/** Evaluation and chat may fill the machine together, neither may alone. */
-function processBytes({ machine }: WorkerDependencies): number {
-  return Math.max(LEAST_PROCESS_BYTES, machine.memoryBytes / 2);
 }
 
 function describe({ name, software, roles, threads }: WorkerOptions, { backend, capabilities }: Parts) {
@@ -211,11 +185,22 @@ function loadOf({ mine, evaluate, hosts }: Parts, deps: WorkerDependencies) {
   };
 }
 
-/** Tells people when the line is up. */
+const STANDING_TEXT = {
+  active: 'the operator gives this worker work again',
+  paused: 'the operator paused this worker: it gets no work until he resumes it',
+  draining:
+    'the operator drains this worker: it finishes what it holds and gets nothing new until he resumes it',
+  revoked: 'the operator revoked the key of this worker',
+} as const;
+
+/** Tells people when the line is up, and what the operator decided. */
 function loggingRole(log: Log): WorkRole {
   return {
-    connected: ({ address }) => log.info('connected', { address }),
-    message: () => {},
+    connected: ({ address, owner }) => log.info('connected', { address, owner }),
+    message: (message) => {
+      if (message.type === 'standing')
+        log.warn(STANDING_TEXT[message.standing], { standing: message.standing });
+    },
     disconnected: () => {},
     close: async () => {},
   };

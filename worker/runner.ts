@@ -9,6 +9,8 @@ export type Send = (message: FromWorker) => boolean;
  * has gone back to the coordinator's queue, so it drops it.
  */
 export interface WorkRole {
+  /** Things begun that are worth finishing before a goodbye. */
+  readonly unfinished?: number;
   connected(session: Session): void;
   /** Takes the messages that are its own and passes over the others. */
   message(message: Work): void;
@@ -35,6 +37,10 @@ export class Runner implements ConnectionHandlers {
 
   disconnected(): void {
     for (const role of this.#roles) role.disconnected();
+  }
+
+  get unfinished(): number {
+    return this.#roles.reduce((sum, { unfinished = 0 }) => sum + unfinished, 0);
   }
 
   async close(): Promise<void> {

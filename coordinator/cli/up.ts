@@ -89,6 +89,9 @@ class LocalPool {
       backend,
       '--name',
       'local',
+      // The pool stops with it: nobody waits for what it holds, and the next start goes on with it.
+      '--drain-seconds',
+      '0',
     ]);
     if (miner)
       void this.#keep(

@@ -57,7 +57,12 @@ export class AuditEvaluator {
     note(`evaluating with ${describeBackend(backend)}`);
     const cacheDir = await mkdtemp(join(tmpdir(), 'aiblock-audit-'));
     this.#cacheDir = cacheDir;
-    const setting: ChildSetting = { coordinator, backend: backend.name, cacheDir, cacheBytes: CACHE_BYTES };
+    const setting: ChildSetting = {
+      coordinators: [coordinator],
+      backend: backend.name,
+      cacheDir,
+      cacheBytes: CACHE_BYTES,
+    };
     const host = new ProcessHost(
       {
         entry: new URL('../evaluate/process.ts', import.meta.url),

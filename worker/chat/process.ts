@@ -16,7 +16,7 @@ export type ChatProcessRequest =
   | ({ readonly kind: 'answer' } & AnswerRequest);
 
 const setting = JSON.parse(process.argv[2] ?? '{}') as ChildSetting;
-const backend = startBackend(setting.backend);
+const backend = startBackend(setting.backend, setting.adapter);
 const { memoryBudgetBytes } = setting;
 const now = () => performance.now();
 const engine = openPayloads(setting).then(

@@ -37,6 +37,11 @@ export class ChatRole implements WorkRole {
     this.#deps = deps;
   }
 
+  /** Answers that are being written or wait. */
+  get unfinished(): number {
+    return this.#running.size;
+  }
+
   connected(session: Session): void {
     this.#session = session;
   }

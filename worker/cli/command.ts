@@ -79,6 +79,15 @@ export function listOption<T extends string>(allowed: readonly T[]) {
   };
 }
 
+/** Parser of an option that may be given several times: the first one replaces the default, the others are added. */
+export function repeatable() {
+  let given: readonly string[] = [];
+  return (text: string): readonly string[] => {
+    given = [...given, text];
+    return given;
+  };
+}
+
 /** Examples under a command's help. */
 export function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;

@@ -1,7 +1,7 @@
 import { availableParallelism, hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { versions } from 'node:process';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { WANTED_BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
 import {
@@ -11,6 +11,7 @@ import {
   examples,
   listOption,
   numberOption,
+  repeatable,
 } from '#worker/cli/command.ts';
 import { workerToken } from '#worker/env.ts';
 import { createLog } from '#worker/log.ts';
@@ -19,13 +20,16 @@ import { defaultThreads } from '#worker/mine/courtesy.ts';
 const MAX_NAME_CHARS = 60;
 
 interface WorkerFlags {
-  readonly coordinator: string;
+  readonly coordinator: readonly string[];
   readonly token?: string;
   readonly dataDir: string;
   readonly roles: Role[];
   readonly threads: number;
   readonly backend: WantedBackend;
   readonly memoryBudget?: number;
+  readonly devices?: readonly string[];
+  readonly evaluators: number;
+  readonly drainSeconds: number;
   readonly name: string;
   readonly keystore?: string;
   readonly passwordFile?: string;
@@ -42,7 +46,12 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .description(
       'Attaches this machine to a pool over one outgoing connection. It evaluates submissions, hashes blocks and answers chats, and is paid for it. Its key is in DATA-DIR/worker/key, or in a wallet.',
     )
-    .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
+    .option(
+      '--coordinator <url>',
+      'address of the pool; given more than once, the next where one does not answer',
+      repeatable(),
+      [settings.coordinatorUrl],
+    )
     .option('--token <token>', 'enrolment token, needed the first time (or AIBLOCK_WORKER_TOKEN)')
     .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)
     .option('--roles <list>', `what it does: ${ROLES.join(',')}`, listOption(ROLES), [...ROLES])
@@ -58,6 +67,18 @@ export function register(program: Command, environment: CommandEnvironment): voi
         .argParser(byteSizeOption)
         .default(settings.memoryBudgetBytes),
     )
+    .option(
+      '--devices <list>',
+      'GPUs to compute on, by the numbers of nvidia-smi, or all, or cpu; list shows them (default: what the backend finds)',
+      devicesOption,
+    )
+    .option('--evaluators <n>', 'evaluations at once on each device', numberOption(1, 16), 1)
+    .option(
+      '--drain-seconds <n>',
+      'when it is stopped, what was begun may take so long; what is not finished then is given back',
+      numberOption(0, 3_600),
+      20,
+    )
     .option('--name <name>', 'name that the pool shows', hostname().slice(0, MAX_NAME_CHARS))
     .option(
       '--owner-keystore <file>',
@@ -70,6 +91,8 @@ export function register(program: Command, environment: CommandEnvironment): voi
       examples(
         'aiblock worker',
         'aiblock worker --coordinator wss://pool.example --token 5f1c…',
+        'aiblock worker --coordinator wss://a.pool.example --coordinator wss://b.pool.example',
+        'aiblock worker --devices 0,1 --evaluators 2 --roles evaluate',
         'aiblock worker --roles evaluate,chat --backend tensorflow --name attic',
         'aiblock worker --roles chat --memory-budget 2GiB',
         'aiblock worker --owner-keystore ~/wallet.json',
@@ -79,8 +102,11 @@ export function register(program: Command, environment: CommandEnvironment): voi
 }
 
 async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise<void> {
+  if (flags.devices?.includes('list')) return listDevices(environment);
   const { settings, now, random, out, err, signal, version, memoryBytes } = environment;
   const { token: given, json, memoryBudget: memoryBudgetBytes, ownerKeystore, ...options } = flags;
+  const { coordinator: coordinators, drainSeconds } = flags;
+  const drainMs = drainSeconds * 1000;
   const { signingKey } = await import('#worker/wallet/signing-key.ts');
   const key = await signingKey(flags, join(flags.dataDir, 'worker', 'key'), environment);
   const log = createLog({ level: settings.logLevel, json, now }, (line, serious) => {
@@ -93,7 +119,7 @@ async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise
   // Late: help and wrong usage must not wait for it.
   const { runWorker } = await import('#worker/node.ts');
   await runWorker(
-    { ...options, memoryBudgetBytes, name, software: `aiblock-pool/${version}` },
+    { ...options, coordinators, drainMs, memoryBudgetBytes, name, software: `aiblock-pool/${version}` },
     { log, now, random, machine, key, owner, token, memoryBytes },
     signal,
   );
@@ -108,4 +134,20 @@ async function readOwner(path: string, flags: WorkerFlags, environment: CommandE
   return readWallet(path, () =>
     askPassword({ file: flags.ownerPasswordFile, stdin, err, signal }, "The owner's password: "),
   );
+}
+
+/** Parser of `--devices`; which of them are there is known later. */
+function devicesOption(text: string): string[] {
+  const ids = [...new Set(text.split(',').map((id) => id.trim()))];
+  if (!ids.every((id) => /^([0-9]{1,3}|cpu|all|list)$/.test(id)))
+    throw new InvalidArgumentError('expected numbers of GPUs such as 0,1, or all, cpu or list.');
+  return ids;
+}
+
+async function listDevices({ out }: CommandEnvironment): Promise<void> {
+  const { CPU, readGpus } = await import('#worker/devices.ts');
+  for (const { id, name, memoryBytes } of [...(await readGpus()), CPU])
+    out(
+      `${id.padEnd(5)}${name}${memoryBytes === undefined ? '' : `, ${(memoryBytes / 1e9).toFixed(1)} GB`}\n`,
+    );
 }

@@ -27,6 +27,7 @@ const SILENCE_MS = 10_000;
 const GOODBYE_MS = 1_000;
 /** A coordinator that stops reading must not fill this process's memory. */
 const MAX_BUFFERED_BYTES = 32 * 1024 * 1024;
+const DRAIN_POLL_MS = 50;
 /** Refusals that another attempt will not change. */
 const FINAL: readonly string[] = ['UNAUTHORISED', 'PROTOCOL_VERSION', 'STATE'];
 /** Close code for a key that connected a second time: two workers would take the line from each other for ever. */
@@ -47,14 +48,17 @@ export interface Session {
   readonly networkId: Uint8Array;
   /** Opens payloads that are not yet on the chain. */
   readonly bearer: string;
-  /** Address that the pool pays. */
   readonly address: string;
+  /** Address that the pool pays. */
+  readonly owner?: string;
 }
 
 export type Work = Exclude<ToWorker, { type: 'challenge' | 'welcome' | 'error' }>;
 export type WorkerLoad = Omit<Extract<FromWorker, { type: 'heartbeat' }>, 'type'>;
 
 export interface ConnectionHandlers {
+  /** Things begun that are worth finishing before a goodbye. */
+  readonly unfinished?: number;
   connected(session: Session): void;
   /** Only between `connected` and `disconnected`. */
   message(message: Work): void;
@@ -63,9 +67,12 @@ export interface ConnectionHandlers {
 }
 
 export interface ConnectionOptions {
-  readonly coordinator: string;
+  /** Of one pool: the next is tried where one does not answer. */
+  readonly coordinators: readonly string[];
   readonly worker: WorkerDescription;
   readonly backoff?: Backoff;
+  /** After an abort, what was begun may take this long. */
+  readonly drainMs?: number;
 }
 
 export interface ConnectionDependencies {
@@ -97,17 +104,21 @@ export class WorkerConnection {
   }
 
   /**
-   * Connects, and connects again whenever the line breaks. After an abort it says goodbye and resolves.
+   * Connects, and connects again whenever the line breaks: first to the coordinator that it had, then to the others in
+   * turn, waiting longer after each round of all. After an abort it finishes what it holds, says goodbye and resolves.
    * Rejects where the coordinator refuses this worker for good.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { log, random } = this.#deps;
+    const { coordinators, backoff = RECONNECT } = this.#options;
+    let index = 0;
     for (let attempt = 0; !signal.aborted; attempt++) {
-      const { welcomed, error } = await this.#connectOnce(signal);
+      const { welcomed, error } = await this.#connectOnce(coordinators[index] as string, signal);
       if (signal.aborted) return;
-      if (welcomed) attempt = 0;
       if (error && FINAL.includes(error.code)) throw error;
-      const waitMs = backoffMs(attempt, this.#options.backoff ?? RECONNECT, random);
+      if (welcomed) attempt = 0;
+      else index = (index + 1) % coordinators.length;
+      const waitMs = backoffMs(Math.floor(attempt / coordinators.length), backoff, random);
       log.warn(`${error?.message ?? 'the connection ended'}; connecting again`, {
         inSeconds: Math.round(waitMs / 100) / 10,
       });
@@ -115,18 +126,33 @@ export class WorkerConnection {
     }
   }
 
-  async #connectOnce(signal: AbortSignal): Promise<LineEnd> {
-    const line = new Line(this.#options, this.#deps, await this.#deps.token());
+  async #connectOnce(coordinator: string, signal: AbortSignal): Promise<LineEnd> {
+    const line = new Line(
+      { coordinator, worker: this.#options.worker },
+      this.#deps,
+      await this.#deps.token(),
+    );
     this.#line = line;
-    const drain = () => line.goodbye();
-    signal.addEventListener('abort', drain, { once: true });
-    if (signal.aborted) drain();
+    const leave = () => void this.#leave(line);
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
     try {
       return await line.ended;
     } finally {
       this.#line = undefined;
-      signal.removeEventListener('abort', drain);
+      signal.removeEventListener('abort', leave);
     }
+  }
+
+  /** Gets nothing new, finishes what it holds if that takes no longer than it may, and says goodbye. */
+  async #leave(line: Line): Promise<void> {
+    const { handlers, log } = this.#deps;
+    const until = performance.now() + (this.#options.drainMs ?? 0);
+    const left = () => handlers.unfinished ?? 0;
+    if (left() > 0 && line.send({ type: 'drain' })) log.info('finishing what was begun', { count: left() });
+    while (left() > 0 && performance.now() < until) await sleep(DRAIN_POLL_MS);
+    if (left() > 0) log.warn('what is not finished is given back', { count: left() });
+    line.goodbye();
   }
 }
 
@@ -150,7 +176,11 @@ class Line {
   #heartbeat: NodeJS.Timeout | undefined;
   #heardAt = performance.now();
 
-  constructor(options: ConnectionOptions, deps: ConnectionDependencies, token: string | undefined) {
+  constructor(
+    options: { readonly coordinator: string; readonly worker: WorkerDescription },
+    deps: ConnectionDependencies,
+    token: string | undefined,
+  ) {
     this.#deps = deps;
     this.#worker = options.worker;
     this.#token = token;
@@ -241,8 +271,8 @@ class Line {
     this.#welcomed = true;
     this.#open = true;
     this.#heartbeat = setInterval(() => this.#beat(), message.heartbeatMs);
-    const { session: bearer, address } = message;
-    this.#deps.handlers.connected({ networkId: this.#networkId, bearer, address });
+    const { session: bearer, address, owner = address } = message;
+    this.#deps.handlers.connected({ networkId: this.#networkId, bearer, address, owner });
   }
 
   #beat(): void {

@@ -11,7 +11,7 @@ import { type ChildSetting, openPayloads } from '#worker/process/setting.ts';
 export type EvaluationRequest = { readonly kind: 'start' } | ({ readonly kind: 'losses' } & LossRequest);
 
 const setting = JSON.parse(process.argv[2] ?? '{}') as ChildSetting;
-const backend = startBackend(setting.backend);
+const backend = startBackend(setting.backend, setting.adapter);
 const evaluation = openPayloads(setting).then(
   (payloads) =>
     new Evaluation(payloads, { now: () => performance.now(), budgetBytes: setting.memoryBudgetBytes }),

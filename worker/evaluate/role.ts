@@ -17,7 +17,8 @@ const PROGRESS_MS = 1_000;
 const RATE_WINDOW_MS = 60_000;
 
 export interface EvaluateRoleDependencies {
-  readonly evaluator: Pick<Evaluator, 'evaluate'>;
+  /** One for each evaluation that may run at once. */
+  readonly evaluators: readonly Pick<Evaluator, 'evaluate'>[];
   readonly key: KeyPair;
   readonly send: Send;
   readonly log: Log;
@@ -28,24 +29,39 @@ export interface EvaluateRoleDependencies {
   close(): Promise<void>;
 }
 
+interface Run {
+  readonly session: Session;
+  readonly evaluator: Pick<Evaluator, 'evaluate'>;
+  readonly signal: AbortSignal;
+}
+
 /** Results whose turn to be shown has not come yet; the oldest goes first. */
 const MOST_KEPT = 100;
 
 /**
- * Evaluates submissions, one at a time, and signs what it found. The pool gets a hash of it at once, and the losses
+ * Evaluates submissions, one at a time in each of its processes, and signs what it found. The pool gets a hash of it at once, and the losses
  * when it asks for them, so that nobody can copy another's. PROTOCOL §8.
  */
 export class EvaluateRole implements WorkRole {
   readonly #deps: EvaluateRoleDependencies;
   readonly #tokens: RateMeter;
   #session: Session | undefined;
-  #held: { lease: string; abort: AbortController } | undefined;
+  /** Those with nothing to do. */
+  readonly #free: Pick<Evaluator, 'evaluate'>[];
+  /** By lease id. */
+  readonly #held = new Map<string, AbortController>();
   /** Lease → what was committed to. */
   readonly #kept = new Map<string, Evaluated>();
 
   constructor(deps: EvaluateRoleDependencies) {
     this.#deps = deps;
     this.#tokens = new RateMeter(deps.now, RATE_WINDOW_MS);
+    this.#free = [...deps.evaluators];
+  }
+
+  /** Evaluations that run, and results that wait to be shown. */
+  get unfinished(): number {
+    return this.#held.size + this.#kept.size;
   }
 
   get tokensPerSecond(): number {
@@ -54,7 +70,7 @@ export class EvaluateRole implements WorkRole {
 
   connected(session: Session): void {
     this.#session = session;
-    this.#deps.send({ type: 'ready', role: 'evaluate' });
+    for (const _ of this.#deps.evaluators) this.#deps.send({ type: 'ready', role: 'evaluate' });
   }
 
   message(message: Work): void {
@@ -62,13 +78,13 @@ export class EvaluateRole implements WorkRole {
     if (message.type === 'reveal') this.#reveal(message.lease);
     if (message.type !== 'cancel') return;
     this.#kept.delete(message.id);
-    if (message.id === this.#held?.lease) this.#held.abort.abort();
+    this.#held.get(message.id)?.abort();
   }
 
   disconnected(): void {
     this.#session = undefined;
-    this.#held?.abort.abort();
-    this.#held = undefined;
+    for (const abort of this.#held.values()) abort.abort();
+    this.#held.clear();
     this.#kept.clear();
   }
 
@@ -80,16 +96,21 @@ export class EvaluateRole implements WorkRole {
   async #run(lease: Lease): Promise<void> {
     const session = this.#session;
     if (!session) return;
-    if (this.#held) {
-      this.#deps.send(failed(lease, new PoolError('TOO_MANY_REQUESTS', 'one evaluation at a time')));
+    const evaluator = this.#free.pop();
+    if (!evaluator) {
+      const most = this.#deps.evaluators.length;
+      this.#deps.send(
+        failed(lease, new PoolError('TOO_MANY_REQUESTS', `expected ${most} evaluations at once`)),
+      );
       return;
     }
-    const held = { lease: lease.lease, abort: new AbortController() };
-    this.#held = held;
-    const answer = await this.#evaluate(lease, session, held.abort.signal);
+    const abort = new AbortController();
+    this.#held.set(lease.lease, abort);
+    const answer = await this.#evaluate(lease, { session, evaluator, signal: abort.signal });
+    this.#free.push(evaluator);
     if (session !== this.#session) return; // the lease went back with the line
-    this.#held = undefined;
-    if (!held.abort.signal.aborted) this.#deps.send(answer);
+    this.#held.delete(lease.lease);
+    if (!abort.signal.aborted) this.#deps.send(answer);
     this.#deps.send({ type: 'ready', role: 'evaluate' });
   }
 
@@ -110,8 +131,8 @@ export class EvaluateRole implements WorkRole {
     return { type: 'committed', lease: result.lease, commitment: toHex(commitment) };
   }
 
-  async #evaluate(lease: Lease, session: Session, signal: AbortSignal): Promise<FromWorker> {
-    const { evaluator, log, during } = this.#deps;
+  async #evaluate(lease: Lease, { session, evaluator, signal }: Run): Promise<FromWorker> {
+    const { log, during } = this.#deps;
     try {
       const job = { ...lease, bearer: session.bearer };
       const outcome = await during(() => evaluator.evaluate(job, signal, this.#progress(lease.lease)));

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { childEnvironment } from '#worker/env.ts';
 import type { Log } from '#worker/log.ts';
 import type { FromChild, ToChild } from '#worker/process/messages.ts';
 
@@ -15,6 +16,8 @@ export interface HostOptions {
   readonly entry: URL;
   /** What the child is told at start, as JSON. No secrets: it stands in the list of processes. */
   readonly setting: unknown;
+  /** Variables of the child, over those of this process. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** Resident memory above which the child is ended. Known on Linux only; elsewhere V8's limit alone holds. */
   readonly memoryLimitBytes: number;
   /** Code of a request whose child died. */
@@ -101,6 +104,7 @@ class HostedChild {
     this.#process = fork(options.entry, [JSON.stringify(options.setting)], {
       // By its address: a bare name would be looked up from the folder that the command was called in.
       execArgv: ['--import', import.meta.resolve('tsx'), `--max-old-space-size=${heapMiB(options)}`],
+      env: childEnvironment(options.env),
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });

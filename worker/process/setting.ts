@@ -1,10 +1,14 @@
 import { ApiClient } from '#worker/client/api-client.ts';
+import { FailoverOrigin } from '#worker/client/failover-origin.ts';
 import { PayloadCache } from '#worker/client/payload-cache.ts';
 import type { BackendName } from '#worker/model/backend/start.ts';
 
 /** What a computing process is told when it starts. */
 export interface ChildSetting {
-  readonly coordinator: string;
+  /** Where payloads come from: the next where one does not answer. */
+  readonly coordinators: readonly string[];
+  /** Name of the GPU that WebGPU shall take. */
+  readonly adapter?: string | undefined;
   /** Chosen and tested by the parent. */
   readonly backend: BackendName;
   readonly cacheDir: string;
@@ -15,5 +19,8 @@ export interface ChildSetting {
 
 export function openPayloads(setting: ChildSetting): Promise<PayloadCache> {
   const options = { dir: setting.cacheDir, maxBytes: setting.cacheBytes, now: Date.now };
-  return PayloadCache.open(options, new ApiClient(setting.coordinator));
+  return PayloadCache.open(
+    options,
+    new FailoverOrigin(setting.coordinators.map((url) => new ApiClient(url))),
+  );
 }

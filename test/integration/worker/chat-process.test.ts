@@ -16,7 +16,7 @@ const cacheDir = join(await tempDir(), 'cache');
 const host = new ProcessHost(
   {
     entry: new URL('../../../worker/chat/process.ts', import.meta.url),
-    setting: { coordinator: gateway.url, backend: 'wasm', cacheDir, cacheBytes: 1e9 },
+    setting: { coordinators: [gateway.url], backend: 'wasm', cacheDir, cacheBytes: 1e9 },
     memoryLimitBytes: 4 * 2 ** 30,
     requestsPerChild: 1_000,
     crashCode: 'UNAVAILABLE',

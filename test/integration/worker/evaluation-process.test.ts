@@ -19,7 +19,7 @@ const cacheDir = join(await tempDir(), 'cache');
 const host = new ProcessHost(
   {
     entry: new URL('../../../worker/evaluate/process.ts', import.meta.url),
-    setting: { coordinator: gateway.url, backend: 'wasm', cacheDir, cacheBytes: 1e9 },
+    setting: { coordinators: [gateway.url], backend: 'wasm', cacheDir, cacheBytes: 1e9 },
     memoryLimitBytes: 4 * 2 ** 30,
     requestsPerChild: 100,
     crashCode: 'EVALUATION_CRASHED',
@@ -120,7 +120,7 @@ it('the role signs what it found, commits to it and shows it when it is asked', 
   const sent: FromWorker[] = [];
   let wake = () => {};
   const role = new EvaluateRole({
-    evaluator,
+    evaluators: [evaluator],
     key,
     log,
     now: () => performance.now(),

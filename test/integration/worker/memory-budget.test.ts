@@ -21,7 +21,7 @@ function evaluator(memoryBudgetBytes?: number): Evaluator {
   const host = new ProcessHost(
     {
       entry: new URL('../../../worker/evaluate/process.ts', import.meta.url),
-      setting: { coordinator: gateway.url, backend: 'wasm', cacheDir, cacheBytes: 1e9, memoryBudgetBytes },
+      setting: { coordinators: [gateway.url], backend: 'wasm', cacheDir, cacheBytes: 1e9, memoryBudgetBytes },
       memoryLimitBytes: 4 * 2 ** 30,
       requestsPerChild: 100,
       crashCode: 'EVALUATION_CRASHED',

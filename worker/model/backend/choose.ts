@@ -1,6 +1,7 @@
 import { totalmem } from 'node:os';
 import { BACKENDS, type WantedBackend } from '#shared/env.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { type ComputeDevice, CPU, deviceEnvironment } from '#worker/devices.ts';
 import type { Log } from '#worker/log.ts';
 import { firstLine } from '#worker/model/backend/device.ts';
 import type { BackendReport } from '#worker/model/backend/self-test.ts';
@@ -18,6 +19,15 @@ export interface BackendChoice extends BackendReport {
 export interface ProbeSetting {
   readonly backend: BackendName;
   readonly allowSoftware: boolean;
+  /** Name of the GPU that WebGPU shall take; the one it finds first where it is left out. */
+  readonly adapter?: string | undefined;
+}
+
+export interface ChooseDependencies {
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  /** The device to compute on; what each backend finds where it is left out. */
+  readonly device?: ComputeDevice | undefined;
 }
 
 /** Native libraries may take long to load the first time; the test itself takes two seconds at most. */
@@ -29,16 +39,14 @@ const LEAST_PROBE_BYTES = 4 * 2 ** 30;
  * started and tested in a process of its own, so that a crash of native code is one more reason against it.
  * Software GPUs are for tests and only taken when they are asked for. BACKEND where none can be used.
  */
-export async function chooseBackend(
-  wanted: WantedBackend,
-  { log, signal }: { log: Log; signal: AbortSignal },
-): Promise<BackendChoice> {
+export async function chooseBackend(wanted: WantedBackend, deps: ChooseDependencies): Promise<BackendChoice> {
+  const { signal, device } = deps;
   const right: BackendReport[] = [];
   const notes: string[] = [];
   const auto = wanted === 'auto';
-  for (const name of auto ? BACKENDS : [wanted]) {
+  for (const name of auto ? backendsFor(device) : [wanted]) {
     try {
-      right.push(await probe({ backend: name, allowSoftware: !auto }, log, signal));
+      right.push(await probe({ backend: name, allowSoftware: !auto, adapter: adapterOf(device) }, deps));
     } catch (error) {
       signal.throwIfAborted();
       if (!auto) throw error;
@@ -60,11 +68,25 @@ export function describeBackend({ name, device, memoryBytes, gflops }: BackendRe
   return `${name}: ${[device, ...memory, `${gflops.toPrecision(3)} GFLOP/s`].join(', ')}`;
 }
 
-async function probe(setting: ProbeSetting, log: Log, signal: AbortSignal): Promise<BackendReport> {
+/** WebGPU computes on GPUs only. */
+function backendsFor(device: ComputeDevice | undefined): readonly BackendName[] {
+  return device === CPU ? BACKENDS.filter((name) => name !== 'webgpu') : BACKENDS;
+}
+
+/** By name: WebGPU has no numbers. */
+export function adapterOf(device: ComputeDevice | undefined): string | undefined {
+  return device === CPU ? undefined : device?.name;
+}
+
+async function probe(
+  setting: ProbeSetting,
+  { log, signal, device }: ChooseDependencies,
+): Promise<BackendReport> {
   const host = new ProcessHost(
     {
       entry: new URL('../process.ts', import.meta.url),
       setting,
+      env: deviceEnvironment(device),
       memoryLimitBytes: Math.max(LEAST_PROBE_BYTES, totalmem() / 2),
       crashCode: 'BACKEND',
       requestsPerChild: 1,

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { visibleGpu } from '#worker/env.ts';
 
 /** What a backend computes on. */
 export interface Device {
@@ -18,11 +19,11 @@ export function firstLine(error: unknown): string {
 }
 
 /**
- * Name and memory of NVIDIA's first GPU, by its driver's own tool: TensorFlow tells neither of the two, and WebGPU
+ * Name and memory of the one of NVIDIA's GPUs that this process computes on, by its driver's own tool: TensorFlow tells neither of the two, and WebGPU
  * not the memory.
  */
 export async function askNvidia(): Promise<{ name: string; memoryBytes: number | undefined }> {
-  const query = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits', '--id=0'];
+  const query = ['--query-gpu=name,memory.total', '--format=csv,noheader,nounits', `--id=${visibleGpu()}`];
   const { stdout } = await promisify(execFile)('nvidia-smi', query).catch(() => ({ stdout: '' }));
   const [name, mebibytes] = stdout.trim().split(/,\s*/);
   const bytes = Number(mebibytes) * 2 ** 20;

@@ -25,17 +25,17 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software/i;
 let found: Device | undefined;
 
 /** WebGPU through Dawn, on any GPU with a Vulkan, Metal or D3D12 driver. Throws where there is none. */
-export async function startWebgpu(): Promise<Device> {
-  found ??= await findGpu();
+export async function startWebgpu(adapter?: string): Promise<Device> {
+  found ??= await findGpu(adapter);
   if (!(await tf.setBackend('webgpu'))) throw new Error('the GPU was found, the backend did not start on it');
   return found;
 }
 
-async function findGpu(): Promise<Device> {
+async function findGpu(wanted: string | undefined): Promise<Device> {
   // Optional: a variable keeps the compiler from asking for a package that may not be installed.
   const name = 'webgpu';
   const { create, globals } = (await import(name)) as Dawn;
-  const gpu = create([]);
+  const gpu = create(wanted === undefined ? [] : [`adapter=${wanted}`]);
   Object.assign(globalThis, globals);
   provideNavigator(gpu);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });

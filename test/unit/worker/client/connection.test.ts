@@ -18,6 +18,7 @@ const worker = {
 } as const;
 const load = { hashesPerSecond: 5, tokensPerSecond: 6, rssBytes: 7 };
 
+let unfinished = 0;
 let gateway: TestGateway;
 let stop: AbortController;
 let heard: (Session | Work | 'gone')[];
@@ -26,16 +27,20 @@ beforeEach(async () => {
   gateway = await TestGateway.start();
   stop = new AbortController();
   heard = [];
+  unfinished = 0;
 });
 afterEach(async () => {
   stop.abort();
   await gateway.close();
 });
 
-function connect(coordinator = gateway.url): { connection: WorkerConnection; ended: Promise<void> } {
+function connect(coordinator: string | string[] = gateway.url): {
+  connection: WorkerConnection;
+  ended: Promise<void>;
+} {
   const events = heard; // a line of the test before must not write into this one's
   const connection = new WorkerConnection(
-    { coordinator, worker, backoff: { firstMs: 5, mostMs: 20 } },
+    { coordinators: [coordinator].flat(), worker, backoff: { firstMs: 5, mostMs: 20 }, drainMs: 10_000 },
     {
       key,
       log: keptLog().log,
@@ -43,6 +48,9 @@ function connect(coordinator = gateway.url): { connection: WorkerConnection; end
       token: async () => 'a-token',
       load: () => load,
       handlers: {
+        get unfinished() {
+          return unfinished;
+        },
         connected: (session) => events.push(session),
         message: (message) => events.push(message),
         disconnected: () => events.push('gone'),
@@ -160,4 +168,32 @@ it('STATE ends it for good where another worker has the same key', async () => {
   await gateway.next('heartbeat');
   gateway.drop(4409);
   await assert.rejects(ended, (e) => e instanceof PoolError && e.code === 'STATE');
+});
+
+it('finishes what it holds before it says goodbye', async () => {
+  const { ended, connection } = connect();
+  await gateway.next('heartbeat');
+  unfinished = 1;
+  stop.abort();
+  await gateway.next('drain');
+  assert.equal(gateway.count('goodbye'), 0);
+  assert.equal(connection.send({ type: 'ready', role: 'mine' }), true, 'the session goes on meanwhile');
+  unfinished = 0;
+  await gateway.next('goodbye');
+  await ended;
+});
+
+it('goes to the next coordinator where one does not answer, and stays with the one that does', async () => {
+  const spare = await TestGateway.start();
+  connect([gateway.url, spare.url]);
+  await gateway.next('heartbeat');
+  gateway.drop();
+  await gateway.until(() => gateway.lines === 2);
+  await gateway.close();
+  await spare.next('heartbeat');
+  spare.drop();
+  await spare.until(() => spare.lines === 2);
+  stop.abort();
+  await spare.close();
+  gateway = await TestGateway.start();
 });
