@@ -58,6 +58,8 @@ async function main(): Promise<number> {
       .description('Commands that work against an AI-Block pool.')
       .version(environment.version)
       .exitOverride()
+      // So that `worker status` has options of the names that `worker` has.
+      .enablePositionalOptions()
       .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'error OPTION: ')) })
       .showSuggestionAfterError();
     for (const register of COMMANDS) register(program, environment);

@@ -19,6 +19,10 @@ import { createWasmGrinder } from '#worker/mine/wasm-grinder.ts';
 import { chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
 import { Runner, type WorkRole } from '#worker/runner.ts';
+import { StatusReporter } from '#worker/status/reporter.ts';
+import { StatusServer } from '#worker/status/server.ts';
+import { statusFile } from '#worker/status/status-file.ts';
+import { Tally } from '#worker/status/tally.ts';
 
 /** A small model's evaluation takes seconds; a large one on a CPU may take minutes. */
 const EVALUATION_DEADLINE_MS = 30 * 60_000;
@@ -38,6 +42,8 @@ export interface WorkerOptions {
   readonly evaluators: number;
   /** After a signal to stop, what was begun may take this long; then it is given back. */
   readonly drainMs: number;
+  /** Of the status page on loopback; false for none. */
+  readonly statusPort: number | false;
   readonly name: string;
   readonly software: string;
   /** Weights in the memory of each computing process at most; a larger model is computed layer by layer. */
@@ -77,11 +83,13 @@ export async function runWorker(
   deps: WorkerDependencies,
   signal: AbortSignal,
 ): Promise<void> {
-  const { log, random, key } = deps;
-  const send = (message: Parameters<WorkerConnection['send']>[0]) => connection.send(message);
-  const parts = await build(options, deps, { key, send, signal });
+  const tally = new Tally(deps.now);
+  const log = tally.listening(deps.log);
+  const { random, key } = deps;
+  const send = tally.counting((message) => connection.send(message));
+  const parts = await build(options, { ...deps, log }, { key, send, signal });
   const book = new ReceiptBook(join(options.dataDir, 'worker', 'receipts.jsonl'), { ...key, log });
-  const runner = new Runner([loggingRole(log), book, ...parts.roles]);
+  const runner = new Runner([loggingRole(log), tally, book, ...parts.roles]);
   const connection = new WorkerConnection(
     { coordinators: options.coordinators, drainMs: options.drainMs, worker: describe(options, parts) },
     {
@@ -94,17 +102,40 @@ export async function runWorker(
       load: () => loadOf(parts, deps),
     },
   );
+  const status = await startStatus(options, deps, { parts, tally, runner }).catch(async (error: unknown) => {
+    await runner.close();
+    throw error;
+  });
   log.info('connecting', {
     coordinator: options.coordinators.join(),
     address: key.address,
     backend: parts.backend,
+    status: status?.url,
   });
   try {
     await connection.run(signal);
   } finally {
+    await status?.close();
     await runner.close();
     log.info('stopped');
   }
+}
+
+async function startStatus(
+  options: WorkerOptions,
+  deps: WorkerDependencies,
+  { parts, tally, runner }: { parts: Parts; tally: Tally; runner: Runner },
+): Promise<StatusServer | undefined> {
+  if (options.statusPort === false) return undefined;
+  const about = { ...options, address: deps.key.address, capabilities: parts.capabilities };
+  const load = () => loadOf(parts, deps);
+  const unfinished = () => runner.unfinished;
+  const reporter = new StatusReporter(about, { tally, now: deps.now, load, unfinished });
+  return StatusServer.start({
+    port: options.statusPort,
+    file: statusFile(options.dataDir),
+    status: () => reporter.status(),
+  });
 }
 
 interface Line {

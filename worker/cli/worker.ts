@@ -13,6 +13,7 @@ import {
   numberOption,
   repeatable,
 } from '#worker/cli/command.ts';
+import { addStatus } from '#worker/cli/worker-status.ts';
 import { workerToken } from '#worker/env.ts';
 import { createLog } from '#worker/log.ts';
 import { defaultThreads } from '#worker/mine/courtesy.ts';
@@ -30,6 +31,8 @@ interface WorkerFlags {
   readonly devices?: readonly string[];
   readonly evaluators: number;
   readonly drainSeconds: number;
+  /** False by `--no-status-port`. */
+  readonly statusPort: number | false;
   readonly name: string;
   readonly keystore?: string;
   readonly passwordFile?: string;
@@ -41,7 +44,8 @@ interface WorkerFlags {
 /** `aiblock worker`: lends this machine to a pool. */
 export function register(program: Command, environment: CommandEnvironment): void {
   const { settings } = environment;
-  addKeystoreOptions(program.command('worker'))
+  const worker = program.command('worker').enablePositionalOptions();
+  addKeystoreOptions(worker)
     .summary('lend this machine to a pool: evaluate, hash, answer')
     .description(
       'Attaches this machine to a pool over one outgoing connection. It evaluates submissions, hashes blocks and answers chats, and is paid for it. Its key is in DATA-DIR/worker/key, or in a wallet.',
@@ -79,6 +83,13 @@ export function register(program: Command, environment: CommandEnvironment): voi
       numberOption(0, 3_600),
       20,
     )
+    .option(
+      '--status-port <port>',
+      'port of the status page and /metrics, for this machine alone; 0 takes a free one',
+      numberOption(0, 65_535),
+      0,
+    )
+    .option('--no-status-port', 'without status page and /metrics')
     .option('--name <name>', 'name that the pool shows', hostname().slice(0, MAX_NAME_CHARS))
     .option(
       '--owner-keystore <file>',
@@ -95,10 +106,12 @@ export function register(program: Command, environment: CommandEnvironment): voi
         'aiblock worker --devices 0,1 --evaluators 2 --roles evaluate',
         'aiblock worker --roles evaluate,chat --backend tensorflow --name attic',
         'aiblock worker --roles chat --memory-budget 2GiB',
+        'aiblock worker status',
         'aiblock worker --owner-keystore ~/wallet.json',
       ),
     )
     .action((flags: WorkerFlags) => run(flags, environment));
+  addStatus(worker, environment);
 }
 
 async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise<void> {
