@@ -285,6 +285,7 @@ async function overview({ chain, ledger, submissions, live }: ApiParts): Promise
     hashes_per_second: workers.reduce((sum, worker) => sum + worker.hashes_per_second, 0),
     minted: ledger.totals.minted.toString(),
     workers,
+    quorum: chain.meta.manifest.quorum.attestations,
     losses: await lossPoints(chain),
   };
 }

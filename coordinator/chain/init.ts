@@ -9,12 +9,14 @@ import {
 } from '#coordinator/chain/genesis/create-genesis.ts';
 import { devGenesis } from '#coordinator/chain/genesis/dev-genesis.ts';
 import { refuseDevKeys, UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
+import { trainedGate } from '#coordinator/chain/genesis/gates.ts';
 import { UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { newKeyPair, readSecret, workerToken, writeSecret } from '#coordinator/store/key-files.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
 import { keyPair } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
+import { countWindows } from '#shared/pol/windows.ts';
 
 export interface InitOptions {
   readonly dataDir: string;
@@ -28,10 +30,9 @@ export interface InitOptions {
   readonly content?: GenesisContent;
   /** What differs from the development network's gate. */
   readonly gate?: GenesisOptions['gate'];
+  /** Workers that must agree on a submission. */
+  readonly attestations?: number | undefined;
 }
-
-/** A model that has been trained has no large gains left: delta starts where it otherwise ends. */
-const TRAINED_GATE: GenesisOptions['gate'] = { delta_micro_nats: 2_000 };
 
 export interface InitResult {
   readonly networkId: Uint8Array;
@@ -52,8 +53,10 @@ export async function initChain(
   await refuseSecondChain(stores.kv, options.dataDir);
   const content = options.content ?? devGenesis();
   const keys = await keysOf(options);
-  const gate = options.gate ?? (options.content ? TRAINED_GATE : undefined);
-  const genesis = createGenesis({ ...keys, name: options.name, content, gate });
+  const gate = options.gate ?? (options.content && trainedGate(countWindows(content.publicShards)));
+  const { name, attestations } = options;
+  const quorum = attestations === undefined ? {} : { attestations };
+  const genesis = createGenesis({ ...keys, name, content, gate, quorum });
   await writeGenesis(stores, { genesis, content }, watch);
   return {
     networkId: genesis.meta.hash,

@@ -19,6 +19,7 @@ interface Flags {
   readonly validationText?: string;
   readonly window?: number;
   readonly rules?: string;
+  readonly attestations?: number;
   readonly governorKeyFile?: string;
   readonly json?: true;
 }
@@ -64,11 +65,26 @@ export function register(program: Command, environment: CliEnvironment): void {
       tokens,
     )
     .option('--rules <file>', 'with --model: behaviour rules, a JSON list of {"name", "text"}')
+    .option(
+      '--attestations <n>',
+      'workers of different owners that must agree on a submission (default: 2)',
+      attestations,
+    )
     .option('--dev', 'the development network, with keys that everybody knows: for trying out only')
     .option('--governor-key-file <file>', 'a governor key that exists: 64 hex digits')
     .option('--json', 'print one JSON object')
     .addHelpText('after', EXAMPLES)
     .action((flags: Flags) => run(flags, environment));
+}
+
+/** Beyond this a committee would be larger than any pool needs against liars. */
+const MOST_ATTESTATIONS = 21;
+
+function attestations(text: string): number {
+  const value = Number(text);
+  if (!/^[0-9]+$/.test(text) || value < 1 || value > MOST_ATTESTATIONS)
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${MOST_ATTESTATIONS}.`);
+  return value;
 }
 
 function tokens(text: string): number {
@@ -102,12 +118,13 @@ async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
 type Make = (content: GenesisContent | undefined, watch: Watch) => Promise<InitResult>;
 
 async function baseOptions(flags: Flags, environment: CliEnvironment): Promise<InitOptions> {
-  const { dataDir, dev, name, governorKeyFile } = flags;
+  const { dataDir, dev, name, governorKeyFile, attestations } = flags;
   return {
     dataDir,
     name: dev ? 'AI-Block development network' : name,
     dev: dev === true,
     nowMs: environment.now(),
+    attestations,
     ...(governorKeyFile !== undefined && { governorSecret: await secretIn(governorKeyFile) }),
   };
 }
@@ -150,6 +167,11 @@ function checkFlags(flags: Flags): void {
     !(flags.dev && flags.model),
     'OPTION',
     '--dev and --model: the development network has a model of its own',
+  );
+  must(
+    !(flags.dev && flags.attestations !== undefined),
+    'OPTION',
+    '--dev and --attestations: the development network is the same everywhere',
   );
   for (const [flag, value] of Object.entries({
     '--validation-text': flags.validationText,

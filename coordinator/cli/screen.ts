@@ -24,7 +24,8 @@ export class Screen {
   #height = 0;
   #accepted = 0;
   #training = { step: 0, loss: 0, tokensPerSecond: 0 };
-  #worker = { hashes: 0, tokens: 0 };
+  /** Hashes per second, by worker. */
+  readonly #hashing = new Map<string, number>();
 
   constructor(environment: CliEnvironment, json: boolean) {
     this.#environment = environment;
@@ -75,7 +76,7 @@ export class Screen {
       case 'worker': {
         const { worker } = event;
         const joined = worker.connected && worker.hashes_per_second === 0 && worker.tokens_per_second === 0;
-        this.#worker = { hashes: worker.hashes_per_second, tokens: worker.tokens_per_second };
+        this.#hashing.set(worker.address, worker.connected ? worker.hashes_per_second : 0);
         if (!worker.connected) return this.#line('worker', 'yellow', `${worker.name} left`);
         if (joined && worker.evaluating + worker.mining === 0 && !this.#joined.has(worker.address)) {
           this.#joined.add(worker.address);
@@ -183,12 +184,13 @@ export class Screen {
   #refresh(): void {
     const { out, terminal, now } = this.#environment;
     const { step, loss, tokensPerSecond } = this.#training;
+    const hashes = [...this.#hashing.values()].reduce((sum, rate) => sum + rate, 0);
     this.#status = [
       `head B${this.#height}`,
       `loss ${nats(this.#genesisLoss)} → ${nats(this.#loss)}`,
       `accepted ${this.#accepted}`,
       `training step ${step}, loss ${nats(loss)}, ${Math.round(tokensPerSecond).toLocaleString('en')} tokens/s`,
-      `grinding ${(this.#worker.hashes / 1e6).toFixed(1)} MH/s`,
+      `grinding ${(hashes / 1e6).toFixed(1)} MH/s`,
     ].join('  |  ');
     if (terminal) return out(`${CLEAR_LINE}${this.#status}`);
     if (now() - this.#statusAt < PLAIN_STATUS_MS) return;

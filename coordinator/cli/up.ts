@@ -1,11 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { WebSocket } from 'ws';
-import { Child } from '#coordinator/cli/child.ts';
+import { Child, type ChildOptions } from '#coordinator/cli/child.ts';
 import { type CliEnvironment, untilStopped } from '#coordinator/cli/environment.ts';
 import { portOption } from '#coordinator/cli/port-option.ts';
 import { Screen } from '#coordinator/cli/screen.ts';
+import { workerToken } from '#coordinator/store/key-files.ts';
 import { acquirePidLock } from '#coordinator/store/pid-lock.ts';
 import { type FeedEvent, feedEventSchema, type Overview } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
@@ -16,6 +17,8 @@ interface Flags {
   readonly port: number;
   readonly backend: string;
   readonly miner: boolean;
+  /** As many as judge a submission, where it is left out. */
+  readonly workers?: number;
   readonly json?: true;
 }
 
@@ -26,15 +29,24 @@ export function register(program: Command, environment: CliEnvironment): void {
   const { settings } = environment;
   program
     .command('up')
-    .description('Run a whole pool on this machine: Redis, coordinator, one worker, one demo miner.')
+    .description(
+      'Run a whole pool on this machine: Redis, coordinator, as many workers as its quorum asks for, one demo miner.',
+    )
     .option('--data-dir <dir>', 'folder of the pool', settings.dataDir)
     .option('--host <host>', 'address to listen on', settings.host)
     .option('--port <port>', 'port to listen on; 0 takes a free one', portOption, settings.port)
     .option('--backend <name>', 'auto, tensorflow, webgpu or wasm', settings.backend)
+    .option('--workers <n>', 'workers (default: as many as must agree on a submission)', workerCount)
     .option('--no-miner', 'without the demo miner')
     .option('--json', 'print one JSON object per event')
     .addHelpText('after', '\nExamples:\n  $ aiblock up\n  $ aiblock up --data-dir /tmp/pool --port 8090\n')
     .action((flags: Flags) => run(flags, environment));
+}
+
+function workerCount(text: string): number {
+  const value = Number(text);
+  if (!/^[0-9]{1,2}$/.test(text)) throw new InvalidArgumentError('expected a whole number from 0 to 99.');
+  return value;
 }
 
 async function run(flags: Flags, environment: CliEnvironment): Promise<void> {
@@ -77,28 +89,34 @@ class LocalPool {
     const { signal } = this.#environment;
     const url = await this.#startCoordinator();
     if (signal.aborted) return;
-    await this.#follow(url);
-    // The gateway is the one that remote workers use; the token lies in the data folder.
-    void this.#keep('worker', [
-      'worker',
-      '--coordinator',
-      url,
-      '--data-dir',
-      dataDir,
-      '--backend',
-      backend,
-      '--name',
-      'local',
-      // The pool stops with it: nobody waits for what it holds, and the next start goes on with it.
-      '--drain-seconds',
-      '0',
-    ]);
+    const { quorum } = await this.#follow(url);
+    for (let i = 1; i <= (this.#flags.workers ?? quorum); i++) await this.#startWorker(url, i);
     if (miner)
-      void this.#keep(
-        'miner',
-        ['miner', '--coordinator', url, '--data-dir', dataDir, '--backend', backend, '--json'],
-        (line) => this.#screen.miner(line),
-      );
+      void this.#keep('miner', {
+        args: ['miner', '--coordinator', url, '--data-dir', dataDir, '--backend', backend, '--json'],
+        onLine: (line) => this.#screen.miner(line),
+      });
+  }
+
+  /** The first takes every role; those beside it judge alone, each with a key of its own. */
+  async #startWorker(url: string, number: number): Promise<void> {
+    const { dataDir, backend } = this.#flags;
+    const isFirst = number === 1;
+    const name = isFirst ? 'worker' : `worker-${number}`;
+    // The gateway is the one that remote workers use; the token lies in the data folder.
+    const env = {
+      AIBLOCK_WORKER_TOKEN: this.#environment.settings.workerToken ?? (await workerToken(dataDir)),
+    };
+    const folder = isFirst ? dataDir : join(dataDir, name);
+    const args = [
+      'worker',
+      ...['--coordinator', url, '--data-dir', folder, '--backend', backend],
+      ...['--name', isFirst ? 'local' : `local-${number}`],
+      // The pool stops with it: nobody waits for what it holds, and the next start goes on with it.
+      ...['--drain-seconds', '0'],
+      ...(isFirst ? [] : ['--roles', 'evaluate']),
+    ];
+    void this.#keep(name, { args, env });
   }
 
   async stop(): Promise<void> {
@@ -141,11 +159,13 @@ class LocalPool {
   }
 
   /** Starts a child again whenever it ends by itself. */
-  async #keep(name: string, args: readonly string[], onLine?: (line: string) => void): Promise<void> {
+  async #keep(
+    name: string,
+    program: Pick<ChildOptions, 'args' | 'onLine'> & Partial<ChildOptions>,
+  ): Promise<void> {
     while (!this.#stopping) {
       const child = await this.#spawn(name, {
-        args,
-        ...(onLine ? { onLine } : {}),
+        ...program,
         onErrorLine: (line) => this.#screen.childLog(name, line),
       });
       const how = await child.ended;
@@ -158,13 +178,9 @@ class LocalPool {
 
   async #spawn(
     name: string,
-    options: {
-      args: readonly string[];
-      onLine?: (line: string) => void;
-      onErrorLine: (line: string) => void;
-    },
+    options: Omit<ChildOptions, 'env' | 'logFile'> & Partial<ChildOptions>,
   ): Promise<Child> {
-    const child = await Child.start(this.#environment, { ...options, logFile: this.#logFile(name), env: {} });
+    const child = await Child.start(this.#environment, { env: {}, ...options, logFile: this.#logFile(name) });
     this.#children.push(child);
     return child;
   }
@@ -173,10 +189,11 @@ class LocalPool {
     return join(this.#flags.dataDir, 'logs', `${name}.log`);
   }
 
-  async #follow(url: string): Promise<void> {
+  async #follow(url: string): Promise<Overview> {
     const overview = (await (await fetch(new URL('/overview', url))).json()) as Overview;
     this.#screen.welcome({ url, dataDir: this.#flags.dataDir, overview });
     this.#listen(url);
+    return overview;
   }
 
   #listen(url: string): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { GenesisContent, GenesisTensor } from '#coordinator/chain/genesis/content.ts';
-import { GATE_WINDOWS } from '#coordinator/chain/genesis/create-genesis.ts';
 import { type BehaviourRule, DEV_CHAT_TEMPLATE, DEV_RULES } from '#coordinator/chain/genesis/dev-rules.ts';
+import { GATE_WINDOWS } from '#coordinator/chain/genesis/gates.ts';
 import type { Checkpoint, CheckpointTensor } from '#coordinator/import/checkpoint.ts';
 import { encodeTexts } from '#coordinator/import/encode-texts.ts';
 import type { ValidationText } from '#coordinator/import/validation-text.ts';

@@ -312,6 +312,8 @@ export const overviewSchema = z.strictObject({
   hashes_per_second: z.number(),
   minted: z.string(),
   workers: z.array(workerSchema),
+  /** Workers that must agree on a submission. */
+  quorum: z.number(),
   losses: z.array(lossPointSchema),
 });
 /** `GET /overview`: what the page shows first. */

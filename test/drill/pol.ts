@@ -1,6 +1,7 @@
 import type { Report } from '#test/bench/report.ts';
 import { candidatesDrill } from '#test/drill/pol/candidates.ts';
 import { liarsDrill } from '#test/drill/pol/liars.ts';
+import { powerDrill } from '#test/drill/pol/power.ts';
 
 /**
  * Proof-of-Learning among cheats: candidates of every kind before the gate, by the thousand, and workers that lie in
@@ -8,5 +9,6 @@ import { liarsDrill } from '#test/drill/pol/liars.ts';
  */
 export async function drill(report: Report): Promise<void> {
   candidatesDrill(report);
+  powerDrill(report);
   await liarsDrill(report);
 }

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { Chain } from '#coordinator/chain/chain.ts';
 import { initChain } from '#coordinator/chain/init.ts';
 import { PayloadStore } from '#coordinator/store/payload-store.ts';
 import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
@@ -14,7 +15,7 @@ import { ApiClient } from '#worker/client/api-client.ts';
 export interface PoolOptions {
   /** A new empty folder unless given. */
   readonly dataDir?: string;
-  /** A development network whose gate passes gains of 2,000 micro-nats (default: its own δ). */
+  /** A gate that passes gains of 2,000 micro-nats (default: the development network's own δ). */
   readonly smallGains?: boolean;
   /** One worker with every role, attached when startPool resolves (default true). */
   readonly worker?: boolean;
@@ -37,18 +38,20 @@ after(async () => {
 export async function startPool(options: PoolOptions = {}): Promise<Pool> {
   const pool = new Pool(options.dataDir ?? (await newFolder()), { ...options.env });
   pools.push(pool);
-  if (options.smallGains === true) await makeChain(pool.dataDir);
+  await makeChain(pool.dataDir, options.smallGains === true);
   await pool.startCoordinator();
   if (options.worker !== false) await pool.startWorker('worker');
   if (options.miner === true) pool.startMiner();
   return pool;
 }
 
-async function makeChain(dataDir: string): Promise<void> {
+/** The development network, but that one worker is enough; a folder that holds a chain keeps it. */
+async function makeChain(dataDir: string, smallGains: boolean): Promise<void> {
   const kv = await openRocksKv(join(dataDir, 'store'));
   try {
-    const gate = { delta_micro_nats: 2_000 };
-    const options = { dataDir, name: 'small gains', dev: true, nowMs: 0, gate };
+    if (await Chain.exists(kv)) return;
+    const gate = smallGains ? { delta_micro_nats: 2_000 } : undefined;
+    const options = { dataDir, name: 'test', dev: true, nowMs: 0, gate, attestations: 1 };
     await initChain({ kv, payloads: new PayloadStore(kv) }, options);
   } finally {
     await kv.close();

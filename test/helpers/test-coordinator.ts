@@ -178,6 +178,7 @@ export async function makeChain(
       content,
       powBits: EASY_BITS,
       ...rules,
+      quorum: { attestations: 1, ...rules.quorum },
     });
     await writeGenesis({ kv, payloads: new PayloadStore(kv) }, { genesis, content });
   } finally {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { metaOps, sealOps } from '#coordinator/chain/chain.ts';
 import type { GenesisContent, GenesisTensor } from '#coordinator/chain/genesis/content.ts';
+import { DEV_GATE, GATE_WINDOWS } from '#coordinator/chain/genesis/gates.ts';
 import { counted, UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { genesisShardOps } from '#coordinator/store/held-out-shards.ts';
 import type { KV } from '#coordinator/store/kv.ts';
@@ -57,28 +58,14 @@ export interface GenesisOptions {
 
 /** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
 const DEV_BITS = bitsFromTarget((1n << 238n) - 1n);
-/** Public windows that the gate draws for each submission. */
-export const GATE_WINDOWS = 128;
-/**
- * The losses of a small model on 128 tokens change by some 70,000 micro-nats from window to window (measured on the
- * development network at losses of 4.4 to 4.8), so 128 windows tell a gain of 2δ from δ. As the model learns the
- * gains that are left become small, and δ with them: a fifth less after ten submissions of all 52 tensors.
- */
-const GATE: Manifest['gate'] = {
-  delta_micro_nats: 32_000,
-  z_milli: 3_000,
-  windows: GATE_WINDOWS,
-  early: { looks: [16, 32, 64], hopeless_z_milli: 4_000 },
-  decay: { blocks: 520, keep_bp: 8_000, floor_micro_nats: 2_000 },
-};
 /** A sealed submission every minute or few makes an epoch some ten minutes long. */
 const EPOCH_SEALS = 6;
 /** The held-out part should last for so many epochs, unless each then reveals more than it needs. */
-const EPOCHS = 9;
+const EPOCHS = 18;
 /** As many windows as the gate sees tell more than enough; each is evaluated twice for every seal of the epoch. */
 const EPOCH_WINDOWS = GATE_WINDOWS;
-/** One worker is enough to begin with; a pool that lets strangers evaluate asks for more than may lie together. */
-const QUORUM: Manifest['quorum'] = { attestations: 1, tolerance_micro_nats: 10, trusted_after: 10 };
+/** Two that check each other: enough among friends. Where strangers evaluate, more than may lie together. */
+const QUORUM: Manifest['quorum'] = { attestations: 2, tolerance_micro_nats: 10, trusted_after: 10 };
 /** Part of the submitter's share that waits for the held-out check: what it costs to be found out. */
 const VESTING_BP = 3_000;
 /**
@@ -197,7 +184,7 @@ function manifestOf({
         epoch: epoch ?? epochOf(content),
       },
     },
-    gate: { ...GATE, ...gate },
+    gate: { ...DEV_GATE, ...gate },
     quorum: { ...QUORUM, ...quorum },
     pow: { bits: powBits ?? DEV_BITS },
     reward: { ...REWARD, ...reward },

@@ -1,16 +1,13 @@
+import { DEV_GATE } from '#coordinator/chain/genesis/gates.ts';
 import { holdsOut } from '#shared/pol/held-out.ts';
+import { gateRule } from '#shared/pol/rule.ts';
 import { firstDecision, type Loss, lastLook, type SequentialRule } from '#shared/pol/sequential.ts';
 import { drawInOrder } from '#shared/pol/windows.ts';
 import { seededUniform } from '#shared/weights/random.ts';
 import { figure, type Goal, type Report } from '#test/bench/report.ts';
 
 /** The gate of the development network at its first block. */
-const RULE: SequentialRule = {
-  deltaMicroNats: 32_000,
-  zMilli: 3_000,
-  looks: [16, 32, 64, 128],
-  hopelessZMilli: 4_000,
-};
+const RULE: SequentialRule = gateRule({ gate: DEV_GATE }, 0);
 /** Windows of the development network: public ones, and held-out ones. */
 const PUBLIC = 265;
 const HELD_OUT = 280;

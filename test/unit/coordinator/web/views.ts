@@ -55,6 +55,7 @@ export function overviewView(over: Partial<Overview> = {}): Overview {
     hashes_per_second: 1_000_000,
     minted: '0',
     workers: [workerView()],
+    quorum: 1,
     losses: [{ height: 2, at: 1_000, loss_nats: 6.9, measured: true, submission: null }],
     ...over,
   };
