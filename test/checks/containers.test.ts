@@ -70,7 +70,7 @@ describe('containers', () => {
     assert.match(redis, /--appendonly, 'yes'/);
     assert.match(redis, /--maxmemory-policy, noeviction/);
     assert.match(redis, /networks: \[store\]/);
-    for (const name of ['worker', 'miner']) assert.match(await service(name), /networks: \[pool\]/);
+    for (const name of ['worker', 'judge', 'miner']) assert.match(await service(name), /networks: \[pool\]/);
   });
 
   it('check the health of every service that others wait for', async () => {

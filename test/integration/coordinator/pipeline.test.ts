@@ -50,15 +50,15 @@ describe('the pipeline', { skip: skipWithout('redis-server') }, () => {
     assert.ok(verdict && cost);
     assert.deepEqual(
       [verdict.stop, verdict.windows, verdict.attestations, verdict.outvoted, verdict.trusted],
-      ['clear', 64, [{ worker: judge, backend: 'none', windows: 64 }], [], null],
+      ['clear', 16, [{ worker: judge, backend: 'none', windows: 16 }], [], null],
     );
     assert.deepEqual(
       verdict.differences?.map(([, gain]) => gain),
-      Array(64).fill(100_000),
+      Array(16).fill(100_000),
     );
-    assert.equal(new Set(verdict.differences?.map(([window]) => window)).size, 64);
+    assert.equal(new Set(verdict.differences?.map(([window]) => window)).size, 16);
     assert.deepEqual(verdict.interval_nats, [0.1, 0.1]);
-    assert.deepEqual(cost, { evaluations: 1, tokens: 128, saved_by_looks: 2 * 64 * 16, saved_by_trust: 0 });
+    assert.deepEqual(cost, { evaluations: 1, tokens: 32, saved_by_looks: 2 * 112 * 16, saved_by_trust: 0 });
     assert.equal((await pool.model()).head.index, before.head.index + 3);
     const balance = async (address: string) =>
       BigInt(((await pool.get(`/balance/${address}`)).body as { balance: string }).balance);

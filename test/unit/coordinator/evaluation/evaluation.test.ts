@@ -40,7 +40,7 @@ test('two of two agree: a certificate that holds, at the look that decides, and 
   assert.equal(good.state, 'evaluated');
   const { verdict, cost } = good;
   assert.ok(verdict && cost);
-  assert.deepEqual([verdict.stop, verdict.windows.length, verdict.attestations.length], ['clear', 64, 2]);
+  assert.deepEqual([verdict.stop, verdict.windows.length, verdict.attestations.length], ['clear', 16, 2]);
   const { sealed, meta, networkId } = pool.chain;
   const lease = workers[0]?.received.find((m): m is Lease => m.type === 'evaluate' && m.changed.length > 0);
   const judged = {
@@ -55,8 +55,8 @@ test('two of two agree: a certificate that holds, at the look that decides, and 
   assert.ok(verifyCertificate(networkId, judged, { certificate, manifest: meta.manifest }).passed);
   assert.deepEqual(cost, {
     evaluations: 2,
-    tokens: 2 * 2 * 64 * 16,
-    savedByLooks: 2 * 2 * 64 * 16,
+    tokens: 2 * 2 * 16 * 16,
+    savedByLooks: 2 * 2 * 112 * 16,
     savedByTrust: 0,
   });
   const bad = await pool.judge(BAD);
