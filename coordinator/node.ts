@@ -174,7 +174,9 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
   const feed = new Feed();
-  const metrics = createMetrics(metricSources(state, { workers, queue }), { version: SOFTWARE_VERSION });
+  const metrics = createMetrics(metricSources(state, { ...workerParts, queue }), {
+    version: SOFTWARE_VERSION,
+  });
   const { board, receipts, close } = openMining(options.mining, {
     ...{ kv, units, workers, metrics, networkId: chain.networkId },
     poolKey: keyPair(await readSecret(options.dataDir, 'pool')),

@@ -1,3 +1,4 @@
+import { Attendance } from '#coordinator/dispatch/attendance.ts';
 import { EnrolledWorkers } from '#coordinator/dispatch/enrolled-workers.ts';
 import { Enrolment } from '#coordinator/dispatch/enrolment.ts';
 import { Reputations } from '#coordinator/dispatch/reputations.ts';
@@ -10,6 +11,7 @@ export interface WorkerParts {
   readonly tokens: WorkerTokens;
   readonly enrolment: Enrolment;
   readonly workers: Workers;
+  readonly attendance: Attendance;
 }
 
 /** Opens what is known of workers, and who may attach. */
@@ -29,5 +31,6 @@ export async function openWorkers(
   const enrolment = new Enrolment({ networkId, workers: known, tokens, poolToken, now });
   const workers = new Workers({ enrolment, reputations, onFault });
   reputations.onOut((publicKey) => workers.putOut(publicKey));
-  return { reputations, tokens, enrolment, workers };
+  const attendance = new Attendance({ enrolment, workers }, now);
+  return { reputations, tokens, enrolment, workers, attendance };
 }

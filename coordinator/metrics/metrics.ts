@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { type AttendingWorker, createAttendanceMetrics } from '#coordinator/metrics/attendance-metrics.ts';
 import { createShareMetrics, type ShareMetrics } from '#coordinator/metrics/share-metrics.ts';
 import { ENTRY_KINDS, type EntryKind } from '#shared/block/journal.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
@@ -42,6 +43,8 @@ export interface MetricSources {
   /** Submissions in each state that is not final; absent states count as none. */
   submissionsInProgress(): Partial<Readonly<Record<SubmissionState, number>>>;
   workers(): readonly ConnectedWorker[];
+  /** Single workers that are here, or missed. */
+  attendance(): readonly AttendingWorker[];
   ledger(): { readonly mintedUnits: bigint; readonly balanced: boolean };
   /** Rejects, or stays silent, when Redis is down: that is how `aiblock_redis_up` is measured. */
   queues(): Promise<readonly QueueCounts[]>;
@@ -106,6 +109,7 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
   const counters = createCounters(registry);
   const histograms = createHistograms(registry);
   const gauges = createGauges(registry);
+  const setAttendance = createAttendanceMetrics(registry);
   gauges.buildInfo.set({ version: options.version }, 1);
   return {
     ...createShareMetrics(registry),
@@ -137,6 +141,7 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
     },
     async scrape() {
       await refresh(gauges, sources);
+      setAttendance(sources.attendance());
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
     describe: () => registry.getMetricsAsArray().map(({ name, help }) => ({ name, help })),

@@ -1,4 +1,5 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
+import type { Attendance } from '#coordinator/dispatch/attendance.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { createMetrics } from '#coordinator/metrics/metrics.ts';
@@ -14,7 +15,7 @@ interface SourceParts {
 /** Where the gauges read their values on each scrape; a coordinator that only reads has neither workers nor queue. */
 export function metricSources(
   { chain, ledger, submissions }: SourceParts,
-  live?: { readonly workers: Workers; readonly queue: EvaluationQueue },
+  live?: { readonly workers: Workers; readonly attendance: Attendance; readonly queue: EvaluationQueue },
 ): Parameters<typeof createMetrics>[0] {
   return {
     chainHeights: () => ({ A: chain.height('A'), B: chain.height('B') }),
@@ -28,6 +29,7 @@ export function metricSources(
         hashesPerSecond: session.hashesPerSecond,
         tokensPerSecond: session.tokensPerSecond,
       })),
+    attendance: () => live?.attendance.list() ?? [],
     ledger: () => ({ mintedUnits: ledger.totals.minted, balanced: ledger.sums }),
     queues: async () => (live ? [{ queue: 'evaluation', ...(await live.queue.counts()) }] : []),
   };
