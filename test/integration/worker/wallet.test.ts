@@ -60,12 +60,15 @@ describe('paying from a wallet', { skip: skipWithout('redis-server') }, () => {
     const page = await api.json(`accounts/${miner.address}/entries?limit=1`, entriesSchema);
     assert.equal(page.entries[0]?.kind, 'transfer');
     const rest = await api.json(`accounts/${miner.address}/entries?before=${page.next}`, entriesSchema);
-    assert.equal(rest.entries[0]?.kind, 'reward-submitter');
+    assert.deepEqual(
+      rest.entries.map(({ kind }) => kind),
+      ['vest', 'reward-submitter'],
+    );
     assert.equal(rest.next, null);
     const csv = await fetch(new URL(`/accounts/${miner.address}/entries?format=csv`, pool.url));
     assert.match(csv.headers.get('content-type') ?? '', /^text\/csv/);
     const lines = (await csv.text()).trimEnd().split('\r\n');
-    assert.equal(lines.length, 3);
+    assert.equal(lines.length, 4);
     assert.equal(lines[0], 'seq,at,kind,ref,from,to,amount');
     assert.match(lines[1] ?? '', /^\d+,\d+,transfer,[0-9a-f]{64},0x\w{40},0x\w{40},1000$/);
   });
