@@ -23,6 +23,8 @@ export interface LossComparison {
   /** B height of the seal. */
   readonly height: number;
   readonly submission: string;
+  /** Whose held-out windows they are; the public ones of the certificate where it is left out. */
+  readonly epoch?: number;
   readonly windows: number;
   readonly attestedMicroNats: { readonly before: number; readonly after: number };
   readonly foundMicroNats: { readonly before: number; readonly after: number };

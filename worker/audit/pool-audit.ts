@@ -9,6 +9,7 @@ import { must } from '#shared/errors/pool-error.ts';
 import { checkAdjustments } from '#worker/audit/adjustments.ts';
 import { at, atAsync, type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
 import { checkEpochs, type ShownEpochs } from '#worker/audit/held-out.ts';
+import { recheckHeldOut } from '#worker/audit/held-out-losses.ts';
 import { checkBalances, replayJournal } from '#worker/audit/journal.ts';
 import { type LossComparison, type LossEvaluator, recheckLosses } from '#worker/audit/losses.ts';
 import { checkMetaView, checkModelView } from '#worker/audit/model-view.ts';
@@ -247,13 +248,14 @@ class PoolAudit {
     return this.#step('losses', chosen.length, async (done) => {
       if (chosen.length === 0) return { count: 0, note: 'no submission was judged there' };
       const evaluator = await this.#deps.evaluator();
-      const { signal } = this.#deps;
-      for (const sealed of chosen) {
-        const comparison = await atAsync(`B${sealed.after.position.index}`, () =>
-          recheckLosses(sealed, { evaluator, signal, progress: () => {} }),
-        );
-        this.#losses.push(comparison);
-        done(this.#losses.length);
+      const run = { evaluator, signal: this.#deps.signal, progress: () => {} };
+      for (const [i, sealed] of chosen.entries()) {
+        const comparisons = await atAsync(`B${sealed.after.position.index}`, async () => [
+          await recheckLosses(sealed, run),
+          ...(await recheckHeldOut(sealed, this.#shown.values(), run)),
+        ]);
+        this.#losses.push(...comparisons);
+        done(i + 1);
       }
       const largest = Math.max(...this.#losses.map(({ largestMicroNats }) => largestMicroNats));
       return { count: chosen.length, note: `computed anew, at most ${largest} micro-nats off in a window` };

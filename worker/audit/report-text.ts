@@ -67,10 +67,13 @@ export function checkLines(checks: readonly CheckLine[]): string[] {
 
 function lossLines(losses: readonly LossComparison[]): string[] {
   return losses.flatMap((loss) => [
-    `      B${loss.height}, ${loss.windows} windows: attested ${meanPair(loss.attestedMicroNats)}, here ${meanPair(loss.foundMicroNats)} nats`,
+    `      B${loss.height}, ${loss.windows} ${windowsOf(loss)}: attested ${meanPair(loss.attestedMicroNats)}, here ${meanPair(loss.foundMicroNats)} nats`,
     `      largest difference in a window ${loss.largestMicroNats} micro-nats, allowed ${loss.toleranceMicroNats}`,
   ]);
 }
+
+const windowsOf = ({ epoch }: LossComparison): string =>
+  epoch === undefined ? 'windows' : `held-out windows of epoch ${epoch}`;
 
 const meanPair = ({ before, after }: { before: number; after: number }): string =>
   `${nats(before)} → ${nats(after)}`;
