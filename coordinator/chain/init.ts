@@ -32,6 +32,8 @@ export interface InitOptions {
   readonly gate?: GenesisOptions['gate'];
   /** Workers that must agree on a submission. */
   readonly attestations?: number | undefined;
+  /** Seals of an epoch, and the shards it reveals. */
+  readonly epoch?: GenesisOptions['epoch'];
 }
 
 export interface InitResult {
@@ -54,9 +56,9 @@ export async function initChain(
   const content = options.content ?? devGenesis();
   const keys = await keysOf(options);
   const gate = options.gate ?? (options.content && trainedGate(countWindows(content.publicShards)));
-  const { name, attestations } = options;
+  const { name, attestations, epoch } = options;
   const quorum = attestations === undefined ? {} : { attestations };
-  const genesis = createGenesis({ ...keys, name, content, gate, quorum });
+  const genesis = createGenesis({ ...keys, name, content, gate, quorum, epoch });
   await writeGenesis(stores, { genesis, content }, watch);
   return {
     networkId: genesis.meta.hash,

@@ -17,6 +17,8 @@ export interface PoolOptions {
   readonly dataDir?: string;
   /** A gate that passes gains of 2,000 micro-nats (default: the development network's own δ). */
   readonly smallGains?: boolean;
+  /** Seals of an epoch, and the shards it reveals (default: those of the development network). */
+  readonly epoch?: { readonly seals: number; readonly shards: number };
   /** One worker with every role, attached when startPool resolves (default true). */
   readonly worker?: boolean;
   /** The demo miner (default false). */
@@ -38,7 +40,7 @@ after(async () => {
 export async function startPool(options: PoolOptions = {}): Promise<Pool> {
   const pool = new Pool(options.dataDir ?? (await newFolder()), { ...options.env });
   pools.push(pool);
-  await makeChain(pool.dataDir, options.smallGains === true);
+  await makeChain(pool.dataDir, options);
   await pool.startCoordinator();
   if (options.worker !== false) await pool.startWorker('worker');
   if (options.miner === true) pool.startMiner();
@@ -46,12 +48,12 @@ export async function startPool(options: PoolOptions = {}): Promise<Pool> {
 }
 
 /** The development network, but that one worker is enough; a folder that holds a chain keeps it. */
-async function makeChain(dataDir: string, smallGains: boolean): Promise<void> {
+async function makeChain(dataDir: string, { smallGains, epoch }: PoolOptions): Promise<void> {
   const kv = await openRocksKv(join(dataDir, 'store'));
   try {
     if (await Chain.exists(kv)) return;
     const gate = smallGains ? { delta_micro_nats: 2_000 } : undefined;
-    const options = { dataDir, name: 'test', dev: true, nowMs: 0, gate, attestations: 1 };
+    const options = { dataDir, name: 'test', dev: true, nowMs: 0, gate, attestations: 1, epoch };
     await initChain({ kv, payloads: new PayloadStore(kv) }, options);
   } finally {
     await kv.close();

@@ -51,7 +51,7 @@ export interface GenesisOptions {
   /** What differs from the development network's gate. */
   readonly gate?: Partial<Manifest['gate']> | undefined;
   /** Seals of an epoch, and the shards it reveals; by the number of shards where it is left out. */
-  readonly epoch?: Manifest['validation']['held_out']['epoch'];
+  readonly epoch?: Manifest['validation']['held_out']['epoch'] | undefined;
   /** What differs from the development network's reward. */
   readonly reward?: Partial<Manifest['reward']>;
 }
