@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { metaOps, sealOps } from '#coordinator/chain/chain.ts';
 import type { GenesisContent, GenesisTensor } from '#coordinator/chain/genesis/content.ts';
-import { DEV_GATE, GATE_WINDOWS } from '#coordinator/chain/genesis/gates.ts';
+import { DEV_GATE } from '#coordinator/chain/genesis/gates.ts';
 import { counted, UNWATCHED, type Watch } from '#coordinator/progress.ts';
 import { genesisShardOps } from '#coordinator/store/held-out-shards.ts';
 import type { KV } from '#coordinator/store/kv.ts';
@@ -60,10 +60,8 @@ export interface GenesisOptions {
 const DEV_BITS = bitsFromTarget((1n << 238n) - 1n);
 /** A sealed submission every minute or few makes an epoch some ten minutes long. */
 const EPOCH_SEALS = 6;
-/** The held-out part should last for so many epochs, unless each then reveals more than it needs. */
+/** The held-out part should last for so many epochs, unless each then reveals more windows than the gate draws. */
 const EPOCHS = 18;
-/** As many windows as the gate sees tell more than enough; each is evaluated twice for every seal of the epoch. */
-const EPOCH_WINDOWS = GATE_WINDOWS;
 /** Two that check each other: enough among friends. Where strangers evaluate, more than may lie together. */
 const QUORUM: Manifest['quorum'] = { attestations: 2, tolerance_micro_nats: 10, trusted_after: 10 };
 /** Part of the submitter's share that waits for the held-out check: what it costs to be found out. */
@@ -159,6 +157,7 @@ function manifestOf({
   epoch,
   reward,
 }: GenesisOptions): Manifest {
+  const rule = { ...DEV_GATE, ...gate };
   return {
     v: 1,
     name,
@@ -181,10 +180,10 @@ function manifestOf({
       held_out: {
         root: merkleRoot(content.heldOutShards),
         windows: countWindows(content.heldOutShards),
-        epoch: epoch ?? epochOf(content),
+        epoch: epoch ?? epochOf(content, rule.windows),
       },
     },
-    gate: { ...DEV_GATE, ...gate },
+    gate: rule,
     quorum: { ...QUORUM, ...quorum },
     pow: { bits: powBits ?? DEV_BITS },
     reward: { ...REWARD, ...reward },
@@ -194,8 +193,11 @@ function manifestOf({
   };
 }
 
-function epochOf({ heldOutShards, shardWindows }: GenesisContent): GenesisOptions['epoch'] {
-  const most = Math.ceil(EPOCH_WINDOWS / shardWindows);
+function epochOf(
+  { heldOutShards, shardWindows }: GenesisContent,
+  gateWindows: number,
+): NonNullable<GenesisOptions['epoch']> {
+  const most = Math.ceil(gateWindows / shardWindows);
   return {
     seals: EPOCH_SEALS,
     shards: Math.max(1, Math.min(most, Math.floor(heldOutShards.length / EPOCHS))),

@@ -40,7 +40,7 @@ const STEPS_BETWEEN = 2;
 const BATCH = 32;
 /** Public windows; and those that an epoch reveals, of as many tokens as on the development network. */
 const PUBLIC = 160;
-const REVEALED = 128;
+const REVEALED = 64;
 
 type Weights = ReadonlyMap<string, Float32Array>;
 interface Losses {
