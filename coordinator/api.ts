@@ -8,11 +8,14 @@ import { metaView } from '#coordinator/govern/meta-view.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
 import type { Adjustments } from '#coordinator/ledger/adjustments.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import type { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
+import { payoutViewer } from '#coordinator/payout-view.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import { entryProof, tensorProof } from '#coordinator/proofs.ts';
+import { sharesView } from '#coordinator/shares-view.ts';
 import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/parts-intake.ts';
@@ -28,6 +31,7 @@ import { blockView } from '#shared/api/block-view.ts';
 import type { LossPoint, MetaView, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
+import { accruedAccount } from '#shared/reward/keyless-account.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
 import { sortByName } from '#shared/weights/model-root.ts';
 
@@ -36,6 +40,7 @@ export interface ApiParts {
   readonly epochs: Epochs;
   readonly ledger: Ledger;
   readonly units: WorkUnits;
+  readonly windows: RewardWindows;
   readonly submissions: Submissions;
   readonly metrics: Metrics;
   readonly readiness: () => Promise<Readiness>;
@@ -102,8 +107,11 @@ export function poolApi(parts: ApiParts): PoolApi {
       address,
       balance: (await ledger.balance(address)).toString(),
       vesting: (await ledger.vesting(address)).toString(),
+      accrued: (await ledger.balance(accruedAccount(chain.networkId, address))).toString(),
       nonce: (await ledger.nonce(address)).toString(),
     }),
+    poolShares: (query) => sharesView(parts, query),
+    payout: payoutViewer(parts),
     accountEntries: async (address, page) =>
       Promise.all(
         (await ledger.accountEntries(address, page)).map(async (entry) => {

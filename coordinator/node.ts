@@ -136,10 +136,10 @@ interface State {
 }
 
 async function serveReadOnly(state: State, closers: Closers): Promise<string> {
-  const { chain, epochs, ledger, units, submissions, options, log } = state;
+  const { chain, epochs, ledger, units, windows, submissions, options, log } = state;
   const metrics = createMetrics(metricSources(state), { version: SOFTWARE_VERSION });
   const readiness = readinessOf({ store: async () => `height ${chain.height('B')}` });
-  const api = poolApi({ chain, epochs, ledger, units, submissions, metrics, readiness });
+  const api = poolApi({ chain, epochs, ledger, units, windows, submissions, metrics, readiness });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: [] });
   return serve(createServer(app), options, closers);
 }
@@ -317,6 +317,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     epochs,
     ledger,
     units,
+    windows,
     submissions,
     metrics,
     readiness,

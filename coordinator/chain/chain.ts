@@ -96,6 +96,14 @@ export class Chain {
     return this.#submissionsSealed;
   }
 
+  /** Of them those that stand below this B height. */
+  async sealedBelow(height: number): Promise<number> {
+    let count = -1; // genesis
+    for await (const [, value] of this.#kv.entries(bucketRange(BUCKET.rootHeight)))
+      if (Number(readU64be(value)) < height) count += 1;
+    return count;
+  }
+
   /** A copy to apply candidate blocks to. */
   fork(): ParameterChain {
     return new ParameterChain(this.networkId, this.#sealed);

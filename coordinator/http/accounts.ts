@@ -26,6 +26,7 @@ export function addAccounts(app: Express, api: PoolApi, requireJson: RequestHand
     const entries = await api.accountEntries(address, { before, limit });
     // The last page has no next one: an account's entries of lower numbers never change.
     const next = entries.length === limit ? (entries.at(-1) as EntryView).seq : null;
+    if (next !== null) response.links({ next: `?before=${next}&limit=${limit}&format=${format}` });
     if (format === 'json') return void response.json({ address, entries, next });
     response.type('text/csv').attachment(`${address}.csv`).send(csv(entries));
   });

@@ -18,6 +18,7 @@ import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { addProofs } from '#coordinator/http/proofs.ts';
 import { parseRange } from '#coordinator/http/range.ts';
+import { addRewards } from '#coordinator/http/rewards.ts';
 import { addUploads, type UploadLimits } from '#coordinator/http/uploads.ts';
 import {
   blocksQuerySchema,
@@ -81,6 +82,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   addEpochs(app, api);
   addMeta(app, api);
   addAccounts(app, api, requireJson);
+  addRewards(app, api);
   addAdjustments(app, api, requireJson);
   addProofs(app, api);
   addPayload(app, api);

@@ -2,6 +2,7 @@ import type { ChatEnd } from '#coordinator/chat/chat.ts';
 import type { Upload } from '#coordinator/submission/entrance.ts';
 import type { EpochDetail, EpochView } from '#shared/api/epoch-schemas.ts';
 import type { EntryProof, TensorProof } from '#shared/api/proof-schemas.ts';
+import type { PayoutView, PoolSharesView, SharesQuery } from '#shared/api/reward-schemas.ts';
 import type {
   AccountView,
   AdjustmentView,
@@ -91,6 +92,9 @@ export interface PoolApi {
     limit: number,
   ) => Promise<{ units: string[]; place: { seq: number; head: string } }>;
   readonly account: (address: string) => Promise<AccountView>;
+  readonly poolShares: (query: SharesQuery) => Promise<PoolSharesView>;
+  /** Undefined where no submission of this id is sealed. */
+  readonly payout: (submission: Uint8Array, query: SharesQuery) => Promise<PayoutView | undefined>;
   /** Entries of an account below a number, newest first. */
   readonly accountEntries: (
     address: string,

@@ -1,11 +1,11 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Ledger, LedgerPosition } from '#coordinator/ledger/ledger.ts';
+import { rewardFacts } from '#coordinator/ledger/reward-facts.ts';
 import type { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import type { StoredVerdict, SubmissionRecord } from '#coordinator/store/submissions.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
-import { type Attestation, decodeParameterBody } from '#shared/block/body.ts';
+import type { Attestation } from '#shared/block/body.ts';
 import type { JournalHead, Move } from '#shared/block/journal.ts';
-import type { Block } from '#shared/block/verify-block.ts';
 import type { WorkPlaces } from '#shared/block/work-log.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
@@ -60,18 +60,10 @@ export class PayoutStage {
     return { journal: position.journal, work, rewards };
   }
 
-  async #terms(record: SubmissionRecord, { journal, totals }: LedgerPosition): Promise<RewardTerms> {
-    const { chain, ledger } = this.#parts;
-    const head = (await chain.block('B', chain.height('B'))) as Block;
-    const before = decodeParameterBody(head.body).seal?.journal.seq ?? 0;
-    const forfeited = await ledger.forfeitedBetween(before, journal.seq);
+  async #terms(record: SubmissionRecord, position: LedgerPosition): Promise<RewardTerms> {
     const [attestation] = (record.verdict as StoredVerdict).attestations;
-    return rewardTerms(chain.meta.manifest.reward, {
-      sealed: chain.submissionsSealed,
-      gain: gainOf(attestation as Attestation),
-      issued: totals.minted - (totals.forfeited - forfeited),
-      forfeited,
-    });
+    const facts = await rewardFacts(this.#parts, position, gainOf(attestation as Attestation));
+    return rewardTerms(this.#parts.chain.meta.manifest.reward, facts);
   }
 
   /** The journal, and what had accrued in it to each who may be paid. */

@@ -351,6 +351,8 @@ export const accountSchema = z.strictObject({
   ...balanceSchema.shape,
   /** Rewards that are not the account's yet. */
   vesting: z.string(),
+  /** Parts below the minimum payout, which gather for it. */
+  accrued: z.string(),
   /** Nonce of its next transfer. */
   nonce: z.string(),
 });

@@ -155,7 +155,7 @@ export class TestCoordinator {
 }
 
 /** What differs from the development network's rules. */
-export type ChainRules = Pick<GenesisOptions, 'epoch' | 'quorum' | 'gate'>;
+export type ChainRules = Pick<GenesisOptions, 'epoch' | 'quorum' | 'gate' | 'reward'>;
 
 /** A chain of the small model, unless the folder has one. */
 export async function makeChain(

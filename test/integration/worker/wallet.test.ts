@@ -65,6 +65,9 @@ describe('paying from a wallet', { skip: skipWithout('redis-server') }, () => {
       ['vest', 'reward-submitter'],
     );
     assert.equal(rest.next, null);
+    const first = new URL(`/accounts/${miner.address}/entries?format=csv&limit=1`, pool.url);
+    const more = (await fetch(first)).headers.get('link');
+    assert.equal(more, `<?before=${page.next}&limit=1&format=csv>; rel="next"`);
     const csv = await fetch(new URL(`/accounts/${miner.address}/entries?format=csv`, pool.url));
     assert.match(csv.headers.get('content-type') ?? '', /^text\/csv/);
     const lines = (await csv.text()).trimEnd().split('\r\n');
