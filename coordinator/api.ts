@@ -1,6 +1,7 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Epochs } from '#coordinator/chain/epochs.ts';
 import type { ChatStage } from '#coordinator/chat/chat.ts';
+import type { Enrolment } from '#coordinator/dispatch/enrolment.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
 import { epochDetail, epochViews } from '#coordinator/epoch-views.ts';
 import type { GovernStage } from '#coordinator/govern/govern.ts';
@@ -49,6 +50,7 @@ export interface ApiParts {
     readonly workers: Workers;
     readonly spool: Spool;
     readonly claims: Pick<Claims, 'add'>;
+    readonly enrolment: Pick<Enrolment, 'look'>;
     readonly pipeline: Pipeline;
     readonly govern: Pick<GovernStage, 'commit'>;
     readonly chat: ChatStage;
@@ -134,6 +136,7 @@ export function poolApi(parts: ApiParts): PoolApi {
             const { block, isNew } = await live.govern.commit(proposal);
             return { view: (await metaView(chain, block.header.index)) as MetaView, isNew };
           },
+          enrolment: (publicKey, token) => live.enrolment.look(publicKey, token),
           claim: async (claim) => {
             const { at, isNew } = await live.claims.add(claim);
             return { view: { claim: toHex(claim), claimed_at: at, expires_at: at + CLAIM_MS }, isNew };

@@ -325,6 +325,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       workers,
       spool,
       claims,
+      enrolment: workerParts.enrolment,
       pipeline,
       govern,
       chat,

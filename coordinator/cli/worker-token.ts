@@ -3,7 +3,7 @@ import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { expiryOption } from '#coordinator/cli/expiry-option.ts';
 import { addOperatorOptions, ask, type OperatorFlags } from '#coordinator/cli/operator.ts';
 import { table, timeText } from '#coordinator/cli/table.ts';
-import type { WorkerToken } from '#coordinator/dispatch/worker-tokens.ts';
+import type { TokenState, WorkerToken } from '#coordinator/dispatch/worker-tokens.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 
 interface CreateFlags extends OperatorFlags {
@@ -69,12 +69,12 @@ function addList(command: Command, environment: CliEnvironment): void {
   addOperatorOptions(command.command('list'), environment)
     .description('The tokens that were made, and what became of them.')
     .action(async ({ json, dataDir }: OperatorFlags) => {
-      const tokens = await ask<WorkerToken[]>(dataDir, 'list-tokens', {});
+      const tokens = await ask<(WorkerToken & { state: TokenState })[]>(dataDir, 'list-tokens', {});
       if (json) return environment.out(`${JSON.stringify(tokens)}\n`);
       const rows = tokens.map((token) => [
         token.id,
         token.name,
-        stateOf(token, environment.now()),
+        token.state,
         `${token.used}/${token.uses}`,
         timeText(token.expires),
         token.owner ?? '',
@@ -90,12 +90,6 @@ function addRevoke(command: Command, environment: CliEnvironment): void {
       const token = await ask<WorkerToken>(dataDir, 'revoke-token', { id });
       environment.out(json ? `${JSON.stringify(token)}\n` : `${token.id} (${token.name}) is revoked\n`);
     });
-}
-
-function stateOf({ revoked, used, uses, expires }: WorkerToken, now: number): string {
-  if (revoked) return 'revoked';
-  if (used >= uses) return 'used';
-  return expires <= now ? 'expired' : 'open';
 }
 
 function nameOption(text: string): string {

@@ -3,7 +3,7 @@ import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import { addOperatorOptions, ask, type OperatorFlags } from '#coordinator/cli/operator.ts';
 import { table, timeText } from '#coordinator/cli/table.ts';
 import type { WorkerLine } from '#coordinator/operator/operations.ts';
-import type { Standing } from '#shared/protocol/worker.ts';
+import type { Standing } from '#shared/protocol/standing.ts';
 
 /** Command → what becomes of the worker, and how the help says it. */
 const DECISIONS: readonly (readonly [command: string, standing: Standing, text: string])[] = [

@@ -3,7 +3,7 @@ import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { type CborValue, decodeCborAs, encodeCbor, zUint } from '#shared/block/cbor.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
-import { STANDINGS, type Standing } from '#shared/protocol/worker.ts';
+import { STANDINGS, type Standing } from '#shared/protocol/standing.ts';
 
 /** As the first version wrote it. */
 const firstSchema = z.strictObject({ v: z.literal(1), name: z.string(), at: zUint });

@@ -2,10 +2,11 @@ import { timingSafeEqual } from 'node:crypto';
 import type { EnrolledWorker, EnrolledWorkers } from '#coordinator/dispatch/enrolled-workers.ts';
 import type { Redemption, WorkerTokens } from '#coordinator/dispatch/worker-tokens.ts';
 import { WriteLock } from '#coordinator/store/write-lock.ts';
+import type { EnrolmentView } from '#shared/api/schemas.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { type OwnerProof, provenOwner } from '#shared/protocol/owner.ts';
-import type { Standing } from '#shared/protocol/worker.ts';
+import type { Standing } from '#shared/protocol/standing.ts';
 
 /** A worker that has proven its key, and what it says and shows. */
 export interface Applicant {
@@ -68,6 +69,14 @@ export class Enrolment {
     return this.#change(publicKey, { seen: this.#parts.now(), left }, false);
   }
 
+  /** What `admit` would say to a key, and to a token, without any effect. */
+  look(publicKey: Uint8Array | undefined, token: string | undefined): EnrolmentView {
+    const worker = publicKey && this.#parts.workers.of(publicKey);
+    const key = publicKey ? (worker?.standing ?? 'unknown') : null;
+    if (token === undefined) return { key, token: null };
+    return { key, token: this.#isPools(token) ? 'pool' : this.#parts.tokens.stateOf(token) };
+  }
+
   all(): ReturnType<EnrolledWorkers['all']> {
     return this.#parts.workers.all();
   }
@@ -119,10 +128,13 @@ export class Enrolment {
   /** Undefined for the pool's own token. */
   #redeem(token: string): Redemption | undefined {
     must(token !== '', 'UNAUTHORISED', 'this worker key is not enrolled: expected an enrolment token');
+    return this.#isPools(token) ? undefined : this.#parts.tokens.redeem(token);
+  }
+
+  #isPools(token: string): boolean {
     const given = Buffer.from(token);
     const pools = Buffer.from(this.#parts.poolToken);
-    if (given.length === pools.length && timingSafeEqual(given, pools)) return undefined;
-    return this.#parts.tokens.redeem(token);
+    return given.length === pools.length && timingSafeEqual(given, pools);
   }
 }
 

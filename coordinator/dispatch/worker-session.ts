@@ -1,7 +1,8 @@
 import type { WorkerView } from '#shared/api/schemas.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import type { Capabilities } from '#shared/protocol/capabilities.ts';
-import type { FromWorker, Role, Standing, ToWorker } from '#shared/protocol/worker.ts';
+import type { Standing } from '#shared/protocol/standing.ts';
+import type { FromWorker, Role, ToWorker } from '#shared/protocol/worker.ts';
 
 export type Hello = Extract<FromWorker, { type: 'hello' }>;
 export const LEASE_ROLES = ['evaluate', 'mine'] as const;

@@ -48,6 +48,22 @@ export interface Redemption {
   done(): void;
 }
 
+export type TokenState = 'open' | 'used' | 'expired' | 'revoked';
+
+const WHY: Readonly<Record<TokenState, string>> = {
+  open: 'enrols',
+  used: 'was used already',
+  expired: 'has expired',
+  revoked: 'was revoked',
+};
+
+/** Only an open token enrols. */
+function tokenState({ revoked, expires, used, uses }: WorkerToken, now: number): TokenState {
+  if (revoked) return 'revoked';
+  if (used >= uses) return 'used';
+  return expires <= now ? 'expired' : 'open';
+}
+
 /** One-time tokens for the workers of strangers, by the hash of each: in memory, and in the store. */
 export class WorkerTokens {
   readonly #kv: KV;
@@ -71,8 +87,11 @@ export class WorkerTokens {
   }
 
   /** Oldest first. */
-  list(): WorkerToken[] {
-    return [...this.#tokens.values()].sort((a, b) => a.created - b.created);
+  list(): (WorkerToken & { readonly state: TokenState })[] {
+    const now = this.#now();
+    return [...this.#tokens.values()]
+      .sort((a, b) => a.created - b.created)
+      .map((token) => ({ ...token, state: tokenState(token, now) }));
   }
 
   /** Durable when it resolves. OPTION where it would never enrol anybody. */
@@ -95,25 +114,26 @@ export class WorkerTokens {
     return revoked;
   }
 
+  /** Whether a token would enrol a worker now. */
+  stateOf(secret: string): TokenState | 'unknown' {
+    const token = this.#tokens.get(hashOf(secret));
+    return token ? tokenState(token, this.#now()) : 'unknown';
+  }
+
   /** One use of a token; the caller lets nobody else redeem meanwhile. UNAUTHORISED where it has none. */
   redeem(secret: string): Redemption {
     const hash = hashOf(secret);
     const token = this.#tokens.get(hash);
     must(token, 'UNAUTHORISED', 'this worker key is not enrolled, and its token is none of this pool');
-    const why = this.#fault(token);
-    must(why === undefined, 'UNAUTHORISED', `the token ${token.id} ${why}: ask the operator for another`);
+    const state = tokenState(token, this.#now());
+    const why = `the token ${token.id} ${WHY[state]}: ask the operator for another`;
+    must(state === 'open', 'UNAUTHORISED', why);
     const after = { ...token, used: token.used + 1 };
     return {
       token,
       op: put(keyOf(hash), encodeToken(after)),
       done: () => this.#tokens.set(hash, after),
     };
-  }
-
-  #fault({ revoked, expires, used, uses }: WorkerToken): string | undefined {
-    if (revoked) return 'was revoked';
-    if (used >= uses) return uses === 1 ? 'was used already' : `was used ${uses} times already`;
-    return expires <= this.#now() ? 'has expired' : undefined;
   }
 
   async #write(hash: string, token: WorkerToken): Promise<void> {

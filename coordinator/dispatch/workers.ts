@@ -4,7 +4,8 @@ import type { LeaseRole, WorkerSession } from '#coordinator/dispatch/worker-sess
 import type { WorkerView } from '#shared/api/schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import type { FromWorker, Role, Standing } from '#shared/protocol/worker.ts';
+import type { Standing } from '#shared/protocol/standing.ts';
+import type { FromWorker, Role } from '#shared/protocol/worker.ts';
 
 /** What a stage does with the messages and the loss of workers; each takes only what concerns it. */
 export interface WorkerListener {

@@ -11,6 +11,7 @@ import { addAccounts } from '#coordinator/http/accounts.ts';
 import { addAdjustments } from '#coordinator/http/adjustments.ts';
 import { addClaims } from '#coordinator/http/claims.ts';
 import { addCompletions } from '#coordinator/http/completions.ts';
+import { addEnrolment } from '#coordinator/http/enrolment.ts';
 import { addEpochs } from '#coordinator/http/epochs.ts';
 import { limitWrites, trustProxy, type WriteLimits } from '#coordinator/http/limit-writes.ts';
 import { addMeta } from '#coordinator/http/meta.ts';
@@ -88,6 +89,7 @@ export function createApp(api: PoolApi, observer: HttpObserver, options: HttpOpt
   addPayload(app, api);
   addUploads(app, api, options);
   addClaims(app, api, requireJson);
+  addEnrolment(app, api);
   addWriting(app, api);
   refuseOtherMethods(app);
   if (options.page.length > 0) app.use(...options.page);

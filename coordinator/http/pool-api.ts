@@ -9,6 +9,7 @@ import type {
   BlockView,
   ChatRequest,
   ClaimView,
+  EnrolmentView,
   EntryView,
   MetaView,
   ModelView,
@@ -111,6 +112,8 @@ export interface PoolApi {
   /** What the operator signed for an adjustment of the journal. */
   readonly adjustment: (digest: Uint8Array) => Promise<AdjustmentView | undefined>;
   readonly adjust?: (request: AdjustmentRequest) => Promise<{ view: AdjustmentView; isNew: boolean }>;
+  /** What is known of a worker key, and of an enrolment token. */
+  readonly enrolment?: (publicKey: Uint8Array | undefined, token: string | undefined) => EnrolmentView;
   readonly transfer?: (request: TransferRequest) => Promise<{ view: TransferView; isNew: boolean }>;
   /** What was signed for a transfer of the journal. */
   readonly transferProof?: (digest: Uint8Array) => Promise<TransferProofView | undefined>;

@@ -7,7 +7,7 @@ import { addressOf, parseAddress } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { firstIssue } from '#shared/errors/schema-issue.ts';
 import { shown } from '#shared/protocol/capabilities.ts';
-import { STANDINGS } from '#shared/protocol/worker.ts';
+import { STANDINGS } from '#shared/protocol/standing.ts';
 
 /** What an operator can ask for, by name: each checks its input, and answers with what JSON can carry. */
 export type Operations = Readonly<Record<string, (input: unknown) => Promise<unknown>>>;

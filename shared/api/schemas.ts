@@ -3,6 +3,7 @@ import { epochSchema } from '#shared/api/epoch-schemas.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { SUBMISSION_STATES } from '#shared/lifecycle.ts';
 import { adjustmentRequestSchema } from '#shared/protocol/adjustment.ts';
+import { STANDINGS } from '#shared/protocol/standing.ts';
 
 /** The public HTTP and WebSocket API: what comes in is checked against these, what goes out has their types. */
 
@@ -150,6 +151,22 @@ export const claimSchema = z.strictObject({
   expires_at: z.number(),
 });
 export type ClaimView = z.infer<typeof claimSchema>;
+
+export const enrolmentQuerySchema = z.strictObject({
+  /** Public key of a worker. */
+  key: z
+    .string()
+    .regex(/^[0-9a-f]{66}$/)
+    .optional(),
+});
+/** `GET /enrolment`. */
+export const enrolmentSchema = z.strictObject({
+  /** Standing of the key; `unknown` where it is not enrolled, null where none was asked about. */
+  key: z.enum([...STANDINGS, 'unknown']).nullable(),
+  /** Whether the token enrols: `pool` and `open` do. Null where none was shown. */
+  token: z.enum(['pool', 'open', 'used', 'expired', 'revoked', 'unknown']).nullable(),
+});
+export type EnrolmentView = z.infer<typeof enrolmentSchema>;
 
 /** An upload by parts. */
 export const uploadSchema = z.strictObject({

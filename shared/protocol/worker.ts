@@ -5,6 +5,7 @@ import { firstIssue } from '#shared/errors/schema-issue.ts';
 import { capabilitiesSchema, measured, shown } from '#shared/protocol/capabilities.ts';
 import { ownerProofSchema } from '#shared/protocol/owner.ts';
 import { receiptSchema } from '#shared/protocol/receipt.ts';
+import { STANDINGS } from '#shared/protocol/standing.ts';
 
 /**
  * The messages between a worker and the coordinator's gateway: JSON text frames over one WebSocket that the worker
@@ -27,13 +28,6 @@ const u64 = z
 
 export const ROLES = ['evaluate', 'mine', 'chat'] as const;
 export type Role = (typeof ROLES)[number];
-
-/**
- * What the operator decided about a worker, until he decides otherwise: `paused` holds nothing, `draining` finishes
- * what it holds; both get nothing new. `revoked` may not attach.
- */
-export const STANDINGS = ['active', 'paused', 'draining', 'revoked'] as const;
-export type Standing = (typeof STANDINGS)[number];
 
 export const tensorRefSchema = z.strictObject({
   name: z.string(),

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
+import type { EnrolmentView } from '#shared/api/schemas.ts';
 import { concatBytes, fromHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { addressOf, verifySignature } from '#shared/crypto/keys.ts';
@@ -30,6 +31,9 @@ export class TestGateway {
   /** What is sent instead of the welcome. */
   refusal: ToWorker | undefined;
   protocol = WORKER_PROTOCOL_VERSION;
+  /** What `GET /enrolment` answers, and what it was asked. */
+  enrolment: EnrolmentView = { key: null, token: null };
+  readonly enrolmentRequests: { url: string; authorization: string | undefined }[] = [];
   #http: Server;
   #sockets = new WebSocketServer({ noServer: true });
   #line: WebSocket | undefined;
@@ -42,6 +46,10 @@ export class TestGateway {
     });
     http.on('request', (request, response) => {
       if (request.url === '/healthz') return void response.end('{"ok":true}');
+      if (request.url?.startsWith('/enrolment')) {
+        this.enrolmentRequests.push({ url: request.url, authorization: request.headers.authorization });
+        return void response.end(JSON.stringify(this.enrolment));
+      }
       const hash = request.url?.slice('/payload/'.length) ?? '';
       this.payloadRequests.push({ hash, authorization: request.headers.authorization });
       const bytes = this.payloads.get(hash);

@@ -23,7 +23,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .command('doctor')
     .summary('find out what keeps this machine from working')
     .description(
-      'Checks Node.js, memory, GPU and driver, disk, key and token, the way to the coordinator, the clock and each compute backend, and says how to mend what is wrong. Nothing is changed. Exit code 1 where there is a fault.',
+      'Checks Node.js, memory, GPU and driver, disk, key, the way to the coordinator, the clock, the token, the worker that runs and each compute backend, and says how to mend what is wrong. Nothing is changed, and no token is used up. Exit code 1 where there is a fault.',
     )
     .option('--coordinator <url>', 'address of the pool', settings.coordinatorUrl)
     .option('--token <token>', 'enrolment token (or AIBLOCK_WORKER_TOKEN)')
@@ -55,6 +55,8 @@ async function run(flags: DoctorFlags, environment: CommandEnvironment): Promise
   }
   const faults = found.filter(({ state }) => state === 'fault');
   if (json) out(`${JSON.stringify({ healthy: faults.length === 0, findings: found })}\n`);
+  if (!json && faults.length === 0)
+    out('\nThis machine can work. `note` lines are worth knowing, and no reason not to begin.\n');
   if (faults.length > 0)
     throw new PoolError('UNAVAILABLE', `mend ${faults.map(({ check }) => check).join(', ')}, and call again`);
 }

@@ -1,8 +1,10 @@
 import { checkBackends } from '#worker/doctor/backends.ts';
+import { checkEnrolment } from '#worker/doctor/enrolment.ts';
 import type { Finding } from '#worker/doctor/finding.ts';
 import { checkKey } from '#worker/doctor/key.ts';
 import { checkDisk, checkGpu, checkMemory, checkNode } from '#worker/doctor/machine.ts';
 import { checkPool } from '#worker/doctor/pool.ts';
+import { checkRunning } from '#worker/doctor/running.ts';
 import type { Log } from '#worker/log.ts';
 
 export interface DoctorOptions {
@@ -29,7 +31,11 @@ export async function* examine(
   yield checkMemory();
   yield* await checkGpu();
   yield await checkDisk(dataDir);
-  yield await checkKey(dataDir, token);
-  yield* await checkPool(coordinator, { now, signal });
+  yield await checkKey(dataDir);
+  const pool = await checkPool(coordinator, { now, signal });
+  yield* pool;
+  // Who does not answer cannot tell.
+  if (pool[0]?.state !== 'fault') yield await checkEnrolment(coordinator, { dataDir, token, signal });
+  yield await checkRunning(dataDir, now);
   if (backends) yield* await checkBackends(log, signal);
 }

@@ -4,7 +4,7 @@ export interface Finding {
   readonly state: 'fine' | 'note' | 'fault';
   /** In one line, for people. */
   readonly found: string;
-  /** What to do about a fault. */
+  /** What to do about a fault, or to have more of what a note tells of. */
   readonly mend?: string;
 }
 
@@ -12,7 +12,10 @@ export interface Finding {
 export function findings(check: string) {
   return {
     fine: (found: string): Finding => ({ check, state: 'fine', found }),
-    note: (found: string): Finding => ({ check, state: 'note', found }),
+    note: (found: string, mend?: string): Finding => ({
+      ...{ check, state: 'note', found },
+      ...(mend !== undefined && { mend }),
+    }),
     fault: (found: string, mend: string): Finding => ({ check, state: 'fault', found, mend }),
   };
 }

@@ -4,19 +4,15 @@ import { fromHex } from '#shared/crypto/bytes.ts';
 import { addressOf, keyPair } from '#shared/crypto/keys.ts';
 import { type Finding, findings } from '#worker/doctor/finding.ts';
 
-/** The worker's key, and the token with which a new one enrols. The key is looked at and never made. */
-export async function checkKey(dataDir: string, token: string | undefined): Promise<Finding> {
+/** The worker's key. It is looked at and never made. */
+export async function checkKey(dataDir: string): Promise<Finding> {
   const { fine, fault } = findings('key');
   const path = join(dataDir, 'worker', 'key');
   const file = await stat(path).catch((error: NodeJS.ErrnoException) => error);
   if (file instanceof Error) {
     if (file.code !== 'ENOENT')
       return fault(`${path}: cannot be read (${file.code})`, `make it yours: chown $USER ${path}`);
-    if (token !== undefined) return fine('none yet: the first start makes one and enrols it with the token');
-    return fault(
-      'no key yet, and no token to enrol one',
-      'ask the operator for a token, and give it by --token',
-    );
+    return fine('none yet: the first start makes one, and enrols it with the token');
   }
   if ((file.mode & 0o077) !== 0) return fault(`${path}: others can read it`, `chmod 600 ${path}`);
   try {

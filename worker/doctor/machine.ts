@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { open, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { open, readdir, readFile, rm, stat, statfs } from 'node:fs/promises';
 import { freemem, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { versions } from 'node:process';
@@ -16,6 +16,10 @@ const LEAST_FREE_DISK_BYTES = 2e9;
 const TRIAL_BYTES = 32 * 2 ** 20;
 const SLOW_DISK_BYTES_PER_SECOND = 20e6;
 const PROGRAM_TIMEOUT_MS = 10_000;
+const PCI_FOLDER = '/sys/bus/pci/devices';
+const NVIDIA_VENDOR = '0x10de';
+/** Class 3 of PCI: whatever can show a picture, and computing cards too. */
+const DISPLAY_CLASS = '0x03';
 /** Where the Vulkan loader of Linux looks for drivers. */
 const VULKAN_FOLDERS = ['/etc/vulkan/icd.d', '/usr/share/vulkan/icd.d', '/usr/local/share/vulkan/icd.d'];
 
@@ -61,11 +65,27 @@ export async function checkDisk(dataDir: string): Promise<Finding> {
 }
 
 /** The driver of NVIDIA's GPUs, and which others Vulkan knows. */
-export async function checkGpu(vulkanFolders: readonly string[] = VULKAN_FOLDERS): Promise<Finding[]> {
-  return [await checkNvidia(), await checkVulkan(vulkanFolders)];
+export async function checkGpu(
+  vulkanFolders: readonly string[] = VULKAN_FOLDERS,
+  pciFolder: string = PCI_FOLDER,
+): Promise<Finding[]> {
+  return [await checkNvidia(await countNvidiaCards(pciFolder)), await checkVulkan(vulkanFolders)];
 }
 
-async function checkNvidia(): Promise<Finding> {
+/** NVIDIA's graphics cards that are plugged in, with or without a driver. Known on Linux only. */
+async function countNvidiaCards(folder: string): Promise<number> {
+  const devices = await readdir(folder).catch(() => []);
+  const read = (device: string, name: string) => readFile(join(folder, device, name), 'utf8').catch(() => '');
+  const cards = await Promise.all(
+    devices.map(async (device) => {
+      const [vendor, kind] = await Promise.all([read(device, 'vendor'), read(device, 'class')]);
+      return vendor.trim() === NVIDIA_VENDOR && kind.startsWith(DISPLAY_CLASS);
+    }),
+  );
+  return cards.filter(Boolean).length;
+}
+
+async function checkNvidia(cards: number): Promise<Finding> {
   const { fine, note, fault } = findings('gpu');
   const fields = ['name', 'driver_version', 'memory.total', 'temperature.gpu'];
   const query = [`--query-gpu=${fields.join()}`, '--format=csv,noheader'];
@@ -73,12 +93,18 @@ async function checkNvidia(): Promise<Finding> {
     const { stdout } = await promisify(execFile)('nvidia-smi', query, { timeout: PROGRAM_TIMEOUT_MS });
     const gpus = stdout.trim().split('\n').filter(Boolean);
     if (gpus.length > 0) return fine(gpus.map((line) => `${line} °C`).join('; '));
-    return note('nvidia-smi lists no GPU');
+    return note('the driver of NVIDIA is there, and lists no GPU');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return note('no driver of NVIDIA (nvidia-smi)');
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    if (isMissing && cards > 0)
+      return fault(
+        `${cards} NVIDIA GPU${cards === 1 ? '' : 's'} plugged in, and no driver (nvidia-smi is missing)`,
+        'install the driver: on Ubuntu `sudo ubuntu-drivers install`, elsewhere from https://nvidia.com/drivers; then restart the machine',
+      );
+    if (isMissing) return note('no GPU of NVIDIA: the processor computes, or another GPU by WebGPU');
     return fault(
       `nvidia-smi fails: ${(error as Error).message.split('\n')[0]}`,
-      'install the driver of NVIDIA that fits the kernel, then restart the machine',
+      'the driver does not fit the kernel: install it again, then restart the machine',
     );
   }
 }
@@ -88,7 +114,10 @@ async function checkVulkan(folders: readonly string[]): Promise<Finding> {
   const lists = await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])));
   const drivers = lists.flat().filter((name) => name.endsWith('.json'));
   if (drivers.length > 0) return fine(drivers.join(', '));
-  return note('no Vulkan driver in the usual folders: the webgpu backend of Linux needs one');
+  return note(
+    'no Vulkan driver in the usual folders: the webgpu backend needs one on Linux',
+    'only where you want webgpu: install the Vulkan driver of your GPU, such as mesa-vulkan-drivers',
+  );
 }
 
 /** The folder, or the nearest one above it that is there. */

@@ -26,13 +26,29 @@ export async function checkPool(
     return [answered, clock(skewMs), await checkWebSocket(coordinator)];
   } catch (error) {
     signal.throwIfAborted();
-    return [
-      network.fault(
-        `${coordinator} does not answer: ${reason(error)}`,
-        'check the address (--coordinator), and whether a firewall lets this machine out to it',
-      ),
-    ];
+    const why = reason(error);
+    return [network.fault(`${coordinator} does not answer: ${why}`, mendOf(why))];
   }
+}
+
+/** Reason → what to do, for the common ones. */
+const MENDS: readonly (readonly [reason: RegExp, mend: string])[] = [
+  [
+    /ENOTFOUND|EAI_AGAIN/,
+    'no such name: check the spelling of --coordinator, and that this machine has a network',
+  ],
+  [/ECONNREFUSED/, 'nobody listens there: check the port of --coordinator, and that the pool runs'],
+  [
+    /CERT|SIGNATURE|ISSUER|ALTNAME/,
+    'its certificate is not valid here: check the clock of this machine and the name in --coordinator; for a certificate of your own set NODE_EXTRA_CA_CERTS',
+  ],
+  [/SSL|WRONG_VERSION/, 'it speaks no TLS there: use http:// or ws:// in --coordinator, or another port'],
+  [/status 404/, 'something else than a pool answers there: check the address'],
+];
+
+function mendOf(why: string): string {
+  const known = MENDS.find(([pattern]) => pattern.test(why))?.[1];
+  return known ?? 'check the address (--coordinator), and whether a firewall lets this machine out to it';
 }
 
 async function call(url: URL, now: () => number, signal: AbortSignal) {

@@ -1,4 +1,5 @@
-import type { FromWorker, Standing } from '#shared/protocol/worker.ts';
+import type { Standing } from '#shared/protocol/standing.ts';
+import type { FromWorker } from '#shared/protocol/worker.ts';
 import type { Session, Work } from '#worker/client/connection.ts';
 import type { Log, LogFields } from '#worker/log.ts';
 import type { Send, WorkRole } from '#worker/runner.ts';

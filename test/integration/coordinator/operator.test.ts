@@ -8,8 +8,8 @@ import { register as workerToken } from '#coordinator/cli/worker-token.ts';
 import { register as workersCommand } from '#coordinator/cli/workers.ts';
 import { askOperator } from '#coordinator/operator/ask.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
-import { overviewSchema } from '#shared/api/schemas.ts';
-import { keyPair } from '#shared/crypto/keys.ts';
+import { enrolmentSchema, overviewSchema } from '#shared/api/schemas.ts';
+import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
 import { parseEnvironment } from '#shared/env.ts';
 import { type EvaluateLease, FakeWorker } from '#test/helpers/fake-worker.ts';
 import { fileOf, post, SMALL_TENSOR } from '#test/helpers/small-genesis.ts';
@@ -95,6 +95,25 @@ describe('the operator', { skip: skipWithout('redis-server') }, () => {
     await assert.rejects(run('worker-token', 'create', '--name', 'x', '--expires', '2020-01-01'), {
       code: 'OPTION',
     });
+  });
+
+  it('tells who asks whether a key and a token are good, and uses nothing up', async () => {
+    const look = async (key?: KeyPair, token?: string) => {
+      const url = new URL('/enrolment', pool.url);
+      if (key) url.searchParams.set('key', Buffer.from(key.publicKey).toString('hex'));
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      return enrolmentSchema.parse(await (await fetch(url, { headers })).json());
+    };
+    const key = newKeyPair();
+    assert.deepEqual(await look(), { key: null, token: null });
+    const token = await run('worker-token', 'create', '--name', 'looked at');
+    for (let i = 0; i < 2; i++) assert.deepEqual(await look(key, token), { key: 'unknown', token: 'open' });
+    assert.equal((await look(key, 'strange')).token, 'unknown');
+    await (await pool.attach({ key, token, name: 'looked at' })).close();
+    assert.deepEqual(await look(key, token), { key: 'active', token: 'used' });
+    await run('workers', 'pause', 'looked at');
+    assert.equal((await look(key)).key, 'paused');
+    assert.equal((await fetch(new URL('/enrolment?key=5', pool.url))).status, 400);
   });
 
   it('pauses a worker: its lease goes back and it gets none, also after a restart of the pool, until it is resumed', async () => {

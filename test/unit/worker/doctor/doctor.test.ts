@@ -1,19 +1,29 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import process from 'node:process';
 import { after, before, describe, it } from 'node:test';
+import { freePort } from '#test/helpers/free-port.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 import { TestGateway } from '#test/helpers/test-gateway.ts';
 import { loadOrCreateKey } from '#worker/client/key-file.ts';
+import { checkEnrolment } from '#worker/doctor/enrolment.ts';
 import type { Finding } from '#worker/doctor/finding.ts';
 import { checkKey } from '#worker/doctor/key.ts';
 import { checkDisk, checkGpu, checkMemory, checkNode } from '#worker/doctor/machine.ts';
 import { checkPool } from '#worker/doctor/pool.ts';
+import { checkRunning } from '#worker/doctor/running.ts';
 
 const signal = new AbortController().signal;
+
+/** Where a driver is, a test cannot make it disappear. */
+function hasNvidiaSmi(): boolean {
+  return spawnSync('nvidia-smi').error === undefined;
+}
 
 function assertFault(finding: Finding | undefined, found: RegExp, mend: RegExp): void {
   assert.equal(finding?.state, 'fault');
@@ -61,22 +71,121 @@ describe('checkGpu', () => {
   });
 });
 
+/** A program of this name, first on the path while `then` runs. */
+async function withProgram(name: string, script: string, then: () => Promise<void>): Promise<void> {
+  const dir = await tempDir();
+  await writeFile(join(dir, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  const before = process.env.PATH;
+  process.env.PATH = `${dir}:${before}`;
+  try {
+    await then();
+  } finally {
+    process.env.PATH = before;
+  }
+}
+
+describe('checkGpu, NVIDIA', () => {
+  it('lists the GPUs of the driver, with their temperature', async () => {
+    const line = 'NVIDIA H100, 570.1, 81559 MiB, 31';
+    await withProgram('nvidia-smi', `echo '${line}'`, async () => {
+      const [gpu] = await checkGpu([]);
+      assert.deepEqual(gpu, { check: 'gpu', state: 'fine', found: `${line} °C` });
+    });
+  });
+
+  it('finds a driver that does not fit', async () => {
+    await withProgram('nvidia-smi', 'echo could not communicate >&2; exit 9', async () => {
+      assertFault((await checkGpu([]))[0], /nvidia-smi fails/, /install it again/);
+    });
+  });
+
+  it('finds a card without a driver', { skip: hasNvidiaSmi() }, async () => {
+    const pci = await tempDir();
+    for (const [slot, vendor, kind] of [
+      ['0000:01:00.0', '0x10de', '0x030000'],
+      ['0000:01:00.1', '0x10de', '0x040300'],
+      ['0000:02:00.0', '0x8086', '0x030000'],
+    ] as const) {
+      await mkdir(join(pci, slot));
+      await writeFile(join(pci, slot, 'vendor'), `${vendor}\n`);
+      await writeFile(join(pci, slot, 'class'), `${kind}\n`);
+    }
+    assertFault((await checkGpu([], pci))[0], /^1 NVIDIA GPU plugged in, and no driver/, /restart/);
+    assert.equal((await checkGpu([], join(pci, 'none')))[0]?.state, 'note');
+  });
+});
+
+describe('checkEnrolment', () => {
+  let gateway: TestGateway;
+  before(async () => {
+    gateway = await TestGateway.start();
+  });
+  after(() => gateway.close());
+  const check = async (token: string | undefined, dataDir = '/nowhere') =>
+    checkEnrolment(gateway.url, { dataDir, token, signal });
+
+  it('tells whether the token enrols, without using it', async () => {
+    for (const state of ['open', 'pool'] as const) {
+      gateway.enrolment = { key: null, token: state };
+      assert.equal((await check('secret')).state, 'fine');
+    }
+    assert.equal(gateway.enrolmentRequests[0]?.authorization, 'Bearer secret');
+    for (const state of ['used', 'expired', 'revoked'] as const) {
+      gateway.enrolment = { key: null, token: state };
+      assertFault(await check('secret'), new RegExp(`is ${state}`), /worker-token create/);
+    }
+    gateway.enrolment = { key: null, token: 'unknown' };
+    assertFault(await check('secret'), /none of this pool/, /worker-token create/);
+    gateway.enrolment = { key: null, token: null };
+    assertFault(await check(undefined), /there is no token/, /--token/);
+  });
+
+  it('tells what the operator decided about the key', async () => {
+    const dir = await tempDir();
+    await mkdir(join(dir, 'worker'));
+    const { publicKey } = await loadOrCreateKey(join(dir, 'worker', 'key'));
+    gateway.enrolment = { key: 'active', token: null };
+    assert.equal((await check(undefined, dir)).state, 'fine');
+    assert.ok(
+      gateway.enrolmentRequests.at(-1)?.url.endsWith(`?key=${Buffer.from(publicKey).toString('hex')}`),
+    );
+    gateway.enrolment = { key: 'revoked', token: null };
+    assertFault(await check(undefined, dir), /revoked the key/, /another --data-dir/);
+    gateway.enrolment = { key: 'paused', token: null };
+    assert.equal((await check(undefined, dir)).state, 'note');
+  });
+
+  it('says so where the pool does not tell', async () => {
+    const found = await checkEnrolment('http://127.0.0.1:9', { dataDir: '/nowhere', token: 'x', signal });
+    assert.equal(found.state, 'note');
+  });
+});
+
+describe('checkRunning', () => {
+  it('notes that none runs, or that the last one was killed', async () => {
+    const dir = await tempDir();
+    assert.match((await checkRunning(dir, Date.now)).found, /none runs/);
+    await mkdir(join(dir, 'worker'));
+    await writeFile(join(dir, 'worker', 'status.json'), '{"url":"http://127.0.0.1:9"}');
+    assert.match((await checkRunning(dir, Date.now)).found, /did not end in order/);
+  });
+});
+
 describe('checkKey', () => {
   it('follows the key from none to a damaged one', async () => {
     const dir = await tempDir();
-    assertFault(await checkKey(dir, undefined), /no key yet, and no token/, /--token/);
-    assert.equal((await checkKey(dir, 'token')).state, 'fine');
+    assert.equal((await checkKey(dir)).state, 'fine');
     await mkdir(join(dir, 'worker'));
     const path = join(dir, 'worker', 'key');
     await loadOrCreateKey(path);
-    const whole = await checkKey(dir, undefined);
+    const whole = await checkKey(dir);
     assert.equal(whole.state, 'fine');
     assert.match(whole.found, /^0x[0-9a-fA-F]{40} in /);
     await chmod(path, 0o644);
-    assertFault(await checkKey(dir, undefined), /others can read it/, /chmod 600/);
+    assertFault(await checkKey(dir), /others can read it/, /chmod 600/);
     await writeFile(path, 'secret that is no key');
     await chmod(path, 0o600);
-    const damaged = await checkKey(dir, undefined);
+    const damaged = await checkKey(dir);
     assertFault(damaged, /holds no key/, /enrol anew/);
     assert.doesNotMatch(JSON.stringify(damaged), /secret/);
   });
@@ -133,9 +242,15 @@ describe('checkPool', () => {
   });
 
   it('finds nobody there', async () => {
-    const found = await checkPool('ws://127.0.0.1:9', { now: Date.now, signal });
+    const found = await checkPool(`ws://127.0.0.1:${await freePort()}`, { now: Date.now, signal });
     assert.equal(found.length, 1);
-    assertFault(found[0], /does not answer: /, /firewall/);
+    assertFault(found[0], /does not answer: /, /port of --coordinator/);
+  });
+
+  it('tells what to do by the reason', async () => {
+    const mendOf = async (url: string) => (await checkPool(url, { now: Date.now, signal }))[0];
+    assertFault(await mendOf('http://no-such-pool.invalid'), /ENOTFOUND|EAI_AGAIN/, /spelling/);
+    assertFault(await mendOf(gateway.url.replace('http:', 'https:')), /SSL|ERR_/, /no TLS|firewall/);
   });
 
   it('OPTION: refuses what is no address', async () => {
