@@ -18,6 +18,7 @@ import {
   utf8ToBytes,
 } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import type { PowState } from '#shared/pow/difficulty.ts';
 
 const byteOf = (chain: ChainId) => Uint8Array.of(chain.charCodeAt(0));
 const utf8 = new TextDecoder();
@@ -235,8 +236,9 @@ export function metaHeadOp({ index, hash }: Pick<MetaBlock, 'index' | 'hash'>): 
   return put(bucketKey(BUCKET.head, byteOf('A')), concatBytes(u64be(index), hash));
 }
 
-export function headOp({ position, root, saltHash }: SealedModel): KvOp {
-  const value = concatBytes(u64be(position.index), position.hash, root, saltHash);
+export function headOp({ position, root, saltHash, pow }: SealedModel): KvOp {
+  const target = concatBytes(pow.rule, u64be(pow.bits), u64be(pow.blocks), u64be(pow.spentMs));
+  const value = concatBytes(u64be(position.index), position.hash, root, saltHash, target);
   return put(bucketKey(BUCKET.head, byteOf('B')), value);
 }
 
@@ -280,5 +282,10 @@ async function readSealed(kv: KV): Promise<SealedModel> {
   const { seal } = decodeParameterBody(block.body);
   if (!seal) throw stale('the head of the Parameter chain seals no submission');
   const [root, saltHash] = [head.slice(40, 72), head.slice(72, 104)];
-  return { position: positionOf(block), root, tensors, saltHash, work: seal.work };
+  return { position: positionOf(block), root, tensors, saltHash, work: seal.work, pow: readPow(head) };
+}
+
+function readPow(head: Uint8Array): PowState {
+  const [bits = 0, blocks = 0, spentMs = 0] = [136, 144, 152].map((at) => Number(readU64be(head, at)));
+  return { rule: head.slice(104, 136), bits, blocks, spentMs };
 }

@@ -5,6 +5,7 @@ import type { WorkBoard } from '#coordinator/mining/work-board.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
 import type { Move } from '#shared/block/journal.ts';
 import { type Block, blockFromBytes, positionOf } from '#shared/block/verify-block.ts';
+import { powAfter, powUnder } from '#shared/pow/difficulty.ts';
 
 /** What the seal says about money and work. */
 export type RewardPlan = Pick<TemplateInputs, 'journal' | 'work' | 'rewards'>;
@@ -29,15 +30,20 @@ export class MiningStage {
     const { chain, salts, board, now } = this.#parts;
     const blocks: Block[] = [];
     let hashingMs = 0;
+    const { pow } = chain.meta.manifest;
     let previous = chain.sealed.position;
-    for (const { body, tensor } of bodiesOf({ chain, salts, record, ...plan })) {
+    let state = powUnder(pow, chain.sealed.pow);
+    for (const [part, { body, tensor }] of bodiesOf({ chain, salts, record, ...plan }).entries()) {
       const before = previous;
-      const template = () => headerOf(chain, before, { body, record, tensor, nowMs: now() });
-      const solution = await board.solve(template, chain.meta.manifest.pow.bits, signal);
+      const { bits } = state;
+      const template = () => headerOf(chain, before, { body, record, tensor, bits, nowMs: now() });
+      const solution = await board.solve(template, bits, signal);
       hashingMs += solution.ms;
       const block = blockFromBytes(solution.header, body);
       blocks.push(block);
       previous = positionOf(block);
+      const passedMs = previous.timestampMs - before.timestampMs;
+      state = powAfter(pow, state, { submission: record.id, part, passedMs });
     }
     return { record, blocks, rewards: plan.rewards, hashingMs };
   }

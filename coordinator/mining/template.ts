@@ -67,6 +67,7 @@ export function headerOf(
     record: SubmissionRecord;
     tensor: SubmissionRecord['tensors'][number];
     nowMs: number;
+    bits: number;
   },
 ): Uint8Array {
   return encodeHeader({
@@ -82,7 +83,7 @@ export function headerOf(
     minerPub: part.record.miner,
     payloadSig: part.tensor.signature,
     bodyHash: bodyHash(part.body),
-    bits: chain.meta.manifest.pow.bits,
+    bits: part.bits,
     nonce: 0n,
   });
 }

@@ -15,7 +15,7 @@ export const BUCKET = {
   header: 0x20,
   /** chain ‖ u64 height → body. */
   body: 0x21,
-  /** chain → u64 height and hash of the sealed head, and for B the model root and the salt hash. */
+  /** chain → u64 height and hash of the sealed head, and for B the model root, the salt hash and how hard the next block is. */
   head: 0x22,
   /** tensor name → u64 B height of its newest sealed block: the parameter index. */
   tensorIndex: 0x23,

@@ -6,6 +6,7 @@ import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import type { GateVerdict } from '#shared/pol/gate.ts';
 import { readValidationSet } from '#shared/pol/validation-set.ts';
+import { NO_POW, type PowState, powAfter } from '#shared/pow/difficulty.ts';
 import { modelRoot } from '#shared/weights/model-root.ts';
 
 /** A submission that stands on the chain, with the model before and after it. */
@@ -40,6 +41,7 @@ export class ChainsAudit {
   /** What was passed over so far. */
   #passed: SealedModel | undefined;
   #position = BEFORE_GENESIS;
+  #pow: PowState = NO_POW;
   readonly #tensors = new Map<string, IndexedTensor>();
 
   get networkId(): Uint8Array {
@@ -101,15 +103,23 @@ export class ChainsAudit {
       'BLOCK_BODY',
       () => `B${header.index}: the body has another hash`,
     );
-    const { name, dtype, shape, root, seal } = decodeParameterBody(block.body);
+    const body = decodeParameterBody(block.body);
+    const { name, dtype, shape, root, seal } = body;
     const { index: height, payloadHash } = header;
     this.#tensors.set(name, { name, dtype, shape, payloadHash, height });
     this.#payloads.add(toHex(payloadHash));
+    if (this.#ruling) {
+      const passedMs = header.timestampMs - this.#position.timestampMs;
+      this.#pow = powAfter(this.#ruling.manifest.pow, this.#pow, { ...body, passedMs });
+    }
     this.#position = positionOf(block);
     this.#passed = undefined;
     if (seal === undefined) return;
     const { next_salt_hash: saltHash, work } = seal;
-    this.#passed = { position: this.#position, root, tensors: this.#tensors, saltHash, work };
+    this.#passed = {
+      ...{ position: this.#position, root, tensors: this.#tensors },
+      ...{ saltHash, work, pow: this.#pow },
+    };
     this.#advanceRule(this.#position.hash);
   }
 

@@ -4,6 +4,7 @@ import { toHex } from '#shared/crypto/bytes.ts';
 import { isPublicKey } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { BASIS_POINTS } from '#shared/money.ts';
+import { checkRetargetRule, ruleOf } from '#shared/pow/retarget.ts';
 import { targetFromBits } from '#shared/pow/target.ts';
 
 /** A hundred times the usual reward: more would be a slip. */
@@ -65,7 +66,13 @@ const manifestSchema = z.strictObject({
     /** A worker that agreed so often in a row may refuse alone; without it nobody may. */
     trusted_after: zUint.min(1).optional(),
   }),
-  pow: z.strictObject({ bits: zUint }),
+  pow: z.strictObject({
+    bits: zUint,
+    /** How the target follows the hash rate from `bits` on; without it the target stays. */
+    retarget: z
+      .strictObject({ aim_ms: zUint, window_blocks: zUint, clamp: zUint, easiest_bits: zUint })
+      .optional(),
+  }),
   reward: z.strictObject({
     /** Base units minted for one accepted submission of the usual gain. */
     units: zBigUint,
@@ -133,6 +140,8 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   checkHeldOut(manifest);
   checkKeys(manifest);
   targetFromBits(manifest.pow.bits);
+  const rule = ruleOf(manifest.pow);
+  if (rule) checkRetargetRule(rule);
   return manifest;
 }
 

@@ -14,6 +14,7 @@ import { compareBytes, equalBytes, isZero, toHex, utf8ToBytes, ZERO_32 } from '#
 import { must } from '#shared/errors/pool-error.ts';
 import { verifyCertificate } from '#shared/pol/certificate.ts';
 import type { GateVerdict } from '#shared/pol/gate.ts';
+import { NO_POW, type PowState, powAfter, powUnder } from '#shared/pow/difficulty.ts';
 import { tensorBytes } from '#shared/weights/dtype.ts';
 import { parseConfigText, tensorShapes } from '#shared/weights/model-config.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
@@ -34,6 +35,8 @@ export interface SealedModel {
   readonly saltHash: Uint8Array;
   /** The logs of work that its seal names. */
   readonly work: WorkPlaces;
+  /** How hard the next block is. */
+  readonly pow: PowState;
 }
 
 export interface AppliedBlock {
@@ -62,6 +65,7 @@ export class ParameterChain {
   readonly #networkId: Uint8Array;
   #position: ChainPosition;
   #sealed: SealedModel;
+  #pow: PowState;
   #open: OpenSubmission | undefined;
   #shapes: { meta: Uint8Array; shapes: ReadonlyMap<string, readonly number[]> } | undefined;
 
@@ -73,8 +77,10 @@ export class ParameterChain {
       tensors: new Map(),
       saltHash: ZERO_32,
       work: NO_WORK,
+      pow: NO_POW,
     };
     this.#position = this.#sealed.position;
+    this.#pow = this.#sealed.pow;
   }
 
   get sealed(): SealedModel {
@@ -97,7 +103,8 @@ export class ParameterChain {
       () =>
         `B${header.index}: it points to Meta block ${toHex(header.pointsTo)}, expected ${toHex(meta.hash)}`,
     );
-    const bits = this.#sealed.position.index < 0 ? GENESIS_BITS : meta.manifest.pow.bits;
+    const { pow } = meta.manifest;
+    const bits = this.#sealed.position.index < 0 ? GENESIS_BITS : powUnder(pow, this.#pow).bits;
     must(
       header.bits === bits,
       'BLOCK_HASH',
@@ -111,18 +118,22 @@ export class ParameterChain {
       'BLOCK_ROOT',
       () => `B${header.index}: the model root does not follow`,
     );
+    const passedMs = header.timestampMs - this.#position.timestampMs;
+    const powNow = powAfter(pow, this.#pow, { ...body, passedMs });
     if (body.part < body.parts - 1) {
       must(body.seal === undefined, 'BLOCK_BODY', `B${header.index}: only the last part has a seal`);
       this.#position = positionOf(block);
+      this.#pow = powNow;
       this.#open = open;
       return { body };
     }
     must(body.seal, 'BLOCK_BODY', `B${header.index}: the last part has no seal`);
     const verdict = this.#checkSeal(header.index, { body, seal: body.seal, open, meta });
     this.#position = positionOf(block);
-    const { tensors } = open;
+    this.#pow = powNow;
     const { next_salt_hash: saltHash, work } = body.seal;
-    this.#sealed = { position: this.#position, root: body.root, tensors, saltHash, work };
+    const model = { root: body.root, tensors: open.tensors };
+    this.#sealed = { position: this.#position, ...model, saltHash, work, pow: powNow };
     this.#open = undefined;
     return { body, verdict };
   }

@@ -13,6 +13,25 @@ export interface RetargetRule {
   readonly easiestBits: number;
 }
 
+/** As it stands in a manifest. PROTOCOL §7. */
+export interface RetargetFields {
+  readonly aim_ms: number;
+  readonly window_blocks: number;
+  readonly clamp: number;
+  readonly easiest_bits: number;
+}
+
+/** Undefined where the target stays as it is. */
+export function ruleOf({
+  retarget,
+}: {
+  readonly retarget?: RetargetFields | undefined;
+}): RetargetRule | undefined {
+  if (!retarget) return undefined;
+  const { aim_ms: aimMs, window_blocks: windowBlocks, clamp, easiest_bits: easiestBits } = retarget;
+  return { aimMs, windowBlocks, clamp, easiestBits };
+}
+
 export interface Window {
   /** Height of the newest block, and the `bits` of its header. */
   readonly index: number;

@@ -117,7 +117,7 @@ export class EvaluationPool {
       pool: UNSAFE_DEV_POOL,
       timestampMs: DEV_TIMESTAMP_MS,
       content,
-      powBits: EASY_BITS,
+      pow: { bits: EASY_BITS },
       quorum,
     });
     await writeGenesis({ kv, payloads }, { genesis, content });

@@ -46,7 +46,7 @@ export async function makeMoneyPool(dir: string): Promise<void> {
   const content = smallContent();
   const genesis = createGenesis({
     ...{ name: 'money', unsafeKeys: true, governor: UNSAFE_DEV_GOVERNOR, pool: UNSAFE_DEV_POOL },
-    ...{ timestampMs: DEV_TIMESTAMP_MS, content, powBits: EASY_BITS, reward: REWARD },
+    ...{ timestampMs: DEV_TIMESTAMP_MS, content, pow: { bits: EASY_BITS }, reward: REWARD },
   });
   await writeGenesis({ kv, payloads: new PayloadStore(kv) }, { genesis, content });
   await kv.close();
@@ -167,6 +167,7 @@ export class MoneyPool {
       record,
       tensor,
       nowMs: this.#now(),
+      bits: this.chain.meta.manifest.pow.bits,
     });
     const block = solved(header, body);
     await this.submissions.move(record.id, 'mined');

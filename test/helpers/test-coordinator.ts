@@ -155,7 +155,7 @@ export class TestCoordinator {
 }
 
 /** What differs from the development network's rules. */
-export type ChainRules = Pick<GenesisOptions, 'epoch' | 'quorum' | 'gate' | 'reward'>;
+export type ChainRules = Pick<GenesisOptions, 'epoch' | 'quorum' | 'gate' | 'reward' | 'pow'>;
 
 /** A chain of the small model, unless the folder has one. */
 export async function makeChain(
@@ -176,7 +176,7 @@ export async function makeChain(
       pool: UNSAFE_DEV_POOL,
       timestampMs: DEV_TIMESTAMP_MS,
       content,
-      powBits: EASY_BITS,
+      pow: { bits: EASY_BITS },
       ...rules,
       quorum: { attestations: 1, ...rules.quorum },
     });

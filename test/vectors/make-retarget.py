@@ -31,6 +31,45 @@ def next_bits(aim, window, clamp, easiest, index, bits, spent):
     return compact(max(1, min(expand(easiest), target)))
 
 
+def follow(bits, rule, blocks):
+    """bits of each block: (submission, part, timestamp), in the order of the chain."""
+    wanted, current, times, before = [], bits, [], None
+    for _submission, part, timestamp in blocks:
+        wanted.append(current)
+        if part:
+            times.append(timestamp - before)
+        before = timestamp
+        if len(times) == rule["window_blocks"]:
+            current = next_bits(rule["aim_ms"], len(times), rule["clamp"], rule["easiest_bits"], len(times) - 1, current, sum(times))
+            times = []
+    return wanted
+
+
+def sequence(about, rnd, *, bits, rule, submissions, gap, block):
+    at, blocks = 1_767_225_600_000, []
+    for submission in range(submissions):
+        at += gap
+        for part in range(rnd.randrange(1, 6)):
+            blocks.append((submission, part, at))
+            at += int(rnd.expovariate(1 / block)) if block else 0
+    return {
+        "about": about, "pow": {"bits": bits, "retarget": rule}, "bits": follow(bits, rule, blocks),
+        "blocks": [{"submission": s, "part": p, "at": t} for s, p, t in blocks],
+    }
+
+
+def sequences():
+    rnd = random.Random(9)
+    rule = lambda **changes: {"aim_ms": 1_000, "window_blocks": 4, "clamp": 4, "easiest_bits": EASIEST, **changes}
+    return [
+        sequence("blocks that are too fast", rnd, bits=0x1E00FFFF, rule=rule(), submissions=20, gap=10**6, block=100),
+        sequence("blocks that are too slow", rnd, bits=0x1C00FFFF, rule=rule(), submissions=20, gap=0, block=9_000),
+        sequence("all in one millisecond", rnd, bits=0x1D00FFFF, rule=rule(clamp=2), submissions=12, gap=5, block=0),
+        sequence("a window of one", rnd, bits=0x1D00FFFF, rule=rule(window_blocks=1), submissions=9, gap=7, block=1_000),
+        sequence("down to the easiest", rnd, bits=0x2000FFFF, rule=rule(), submissions=30, gap=3, block=10**9),
+    ]
+
+
 def case(about, *, aim=10_000, window=10, clamp=4, easiest=EASIEST, index=99, bits=0x1D00FFFF, spent=100_000):
     assert compact(expand(bits)) == bits
     rule = {"aimMs": aim, "windowBlocks": window, "clamp": clamp, "easiestBits": easiest}
@@ -69,7 +108,8 @@ def main():
             spent=int(aim * window * 4 ** draw.uniform(-1.5, 1.5)),
         ))
     path = pathlib.Path(__file__).with_name("pow-retarget.json")
-    path.write_text(json.dumps({"about": "nextBits, by Python integers (make-retarget.py)", "cases": cases}, indent=2) + "\n")
+    about = "nextBits, and the bits of blocks in order, by Python integers (make-retarget.py)"
+    path.write_text(json.dumps({"about": about, "cases": cases, "sequences": sequences()}, indent=2) + "\n")
 
 
 main()

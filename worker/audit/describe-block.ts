@@ -133,13 +133,19 @@ function manifestRows(manifest: Manifest): Section['rows'] {
       'quorum',
       `${quorum.attestations} attestations, tolerance ${nats(quorum.tolerance_micro_nats)} nats per window`,
     ),
-    row('proof of work', `${expectedHashes(pow.bits).toLocaleString('en')} hashes on average`),
+    row('proof of work', powText(pow)),
     row('reward', `${formatAmount(reward.units)} per submission: ${split.join(', ')}`),
     row('chat fee', `${formatAmount(fees.chat_token_units)} per token`),
     row('pool', addressOf(manifest.pool_key)),
     row('governors', `${governors.threshold} of ${governors.keys.map(addressOf).join(', ')}`),
     ...manifest.rules.map(({ name, text }) => row(`rule ${name}`, text)),
   ];
+}
+
+function powText({ bits, retarget }: Manifest['pow']): string {
+  const hashes = `${expectedHashes(bits).toLocaleString('en')} hashes on average`;
+  if (!retarget) return hashes;
+  return `${hashes} at first, then what takes ${retarget.aim_ms / 1000} s, looked at every ${retarget.window_blocks} blocks`;
 }
 
 /** What others wrote does not steer the terminal. */

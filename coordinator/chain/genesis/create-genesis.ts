@@ -45,7 +45,7 @@ export interface GenesisOptions {
   readonly timestampMs: number;
   readonly content: GenesisContent;
   /** Compact target of the blocks after genesis; the development network's unless given. */
-  readonly powBits?: number;
+  readonly pow?: Manifest['pow'];
   /** What differs from the development network's quorum. */
   readonly quorum?: Partial<Manifest['quorum']>;
   /** What differs from the development network's gate. */
@@ -151,7 +151,7 @@ function manifestOf({
   governor,
   pool,
   content,
-  powBits,
+  pow,
   quorum,
   gate,
   epoch,
@@ -185,7 +185,7 @@ function manifestOf({
     },
     gate: rule,
     quorum: { ...QUORUM, ...quorum },
-    pow: { bits: powBits ?? DEV_BITS },
+    pow: pow ?? { bits: DEV_BITS },
     reward: { ...REWARD, ...reward },
     fees: { chat_token_units: 0n },
     pool_key: pool.publicKey,

@@ -64,6 +64,7 @@ test('the texts that only some models have: there or not, and never of another t
     }
 });
 
+const retarget = { aim_ms: 1, window_blocks: 1, clamp: 2, easiest_bits: 0x207fffff };
 const schedule = { gain_micro_nats: 40_000, least_bp: 2_500, most_bp: 20_000 };
 const { reward, gate, governors, validation, quorum } = value;
 const key = governors.keys[0] as Uint8Array;
@@ -109,6 +110,10 @@ const refused: [string, object][] = [
   ['bits that are not the shortest form', { pow: { bits: 0x2000_00ff } }],
   ['bits of zero', { pow: { bits: 0 } }],
   ['bits of 33 bits', { pow: { bits: 2 ** 32 } }],
+  ['a retarget of no time', { pow: { bits: 0x1e00ffff, retarget: { ...retarget, aim_ms: 0 } } }],
+  ['a retarget of no blocks', { pow: { bits: 0x1e00ffff, retarget: { ...retarget, window_blocks: 0 } } }],
+  ['a retarget without way', { pow: { bits: 0x1e00ffff, retarget: { ...retarget, clamp: 1 } } }],
+  ['a retarget to no target', { pow: { bits: 0x1e00ffff, retarget: { ...retarget, easiest_bits: 0 } } }],
   ['a threshold of zero', { governors: { ...governors, threshold: 0 } }],
   ['more signatures than governors', { governors: { ...governors, threshold: 4 } }],
   ['no governors', { governors: { threshold: 1, keys: [] } }],

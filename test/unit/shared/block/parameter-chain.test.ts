@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bodyHash, encodeBody, type Seal } from '#shared/block/body.ts';
 import { type BlockHeader, blockHash } from '#shared/block/header.ts';
@@ -10,7 +10,8 @@ import {
   linkEntries,
   rewardsHash,
 } from '#shared/block/journal.ts';
-import { ParameterChain } from '#shared/block/parameter-chain.ts';
+import type { MetaBlock } from '#shared/block/meta-chain.ts';
+import { GENESIS_BITS, ParameterChain } from '#shared/block/parameter-chain.ts';
 import { BEFORE_GENESIS, type Block, blockFromBytes } from '#shared/block/verify-block.ts';
 import { NO_WORK } from '#shared/block/work-log.ts';
 import { ZERO_32 } from '#shared/crypto/bytes.ts';
@@ -18,6 +19,7 @@ import { keyPair } from '#shared/crypto/keys.ts';
 import { merkleRoot } from '#shared/crypto/merkle.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
 import { genesisSalt } from '#shared/pol/salts.ts';
+import { bitsFromTarget, targetFromBits } from '#shared/pow/target.ts';
 import { signPayload } from '#shared/protocol/submission.ts';
 import {
   attest,
@@ -366,6 +368,30 @@ for (const [what, code, count, make] of REFUSED) {
 
 test('attestations that differ by the tolerance agree', () => {
   chainAfter(LAST).apply(disagreeing(10), META);
+});
+
+describe('with a target that follows the hash rate', () => {
+  const retarget = { aim_ms: 1_000, window_blocks: 1, clamp: 4, easiest_bits: GENESIS_BITS };
+  const manifest = { ...META.manifest, pow: { ...META.manifest.pow, retarget } };
+  const meta: MetaBlock = { ...META, manifest };
+  /** The first submission of the vectors took no time at all: its third block is to be four times harder. */
+  const start = () => {
+    const chain = chainAfter(FIRST);
+    for (const index of [FIRST, SECOND]) chain.apply(toBlock(CHAIN.blocks[index]!), meta);
+    return chain;
+  };
+  const harder = bitsFromTarget(targetFromBits(META.manifest.pow.bits) / 4n);
+
+  test('BLOCK_HASH: a block with the bits of before', () => {
+    assert.throws(() => start().apply(toBlock(CHAIN.blocks[LAST]!), meta), { code: 'BLOCK_HASH' });
+  });
+
+  test('takes the block with the bits that follow, and keeps them with the seal', () => {
+    const chain = start();
+    chain.apply(forge(LAST, { header: { bits: harder } }), meta);
+    const { bits, blocks } = chain.sealed.pow;
+    assert.deepEqual([bits, blocks], [bitsFromTarget(targetFromBits(harder) / 4n), 0]);
+  });
 });
 
 test('every changed bit of a header is refused', () => {
