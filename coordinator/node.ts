@@ -174,17 +174,6 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));
   const feed = new Feed();
-  const metrics = createMetrics(metricSources(state, { ...workerParts, queue }), {
-    version: SOFTWARE_VERSION,
-  });
-  const { board, receipts, close } = openMining(options.mining, {
-    ...{ kv, units, workers, metrics, networkId: chain.networkId },
-    poolKey: keyPair(await readSecret(options.dataDir, 'pool')),
-    onFault: (message, error) => log.warn(message, {}, error),
-  });
-  closers.push(close);
-  const notices = new Notices({ feed, metrics, chain, submissions, log: log.child('pool'), now: Date.now });
-
   const lock = new WriteLock();
   const vesting = new VestingStage(
     { kv, lock, chain, ledger, epochs, now: Date.now },
@@ -197,6 +186,17 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       onFault: (message, error) => log.error(message, {}, error),
     },
   );
+  const metrics = createMetrics(metricSources(state, { ...workerParts, queue, vesting }), {
+    version: SOFTWARE_VERSION,
+  });
+  const { board, receipts, close } = openMining(options.mining, {
+    ...{ kv, units, workers, metrics, networkId: chain.networkId },
+    poolKey: keyPair(await readSecret(options.dataDir, 'pool')),
+    onFault: (message, error) => log.warn(message, {}, error),
+  });
+  closers.push(close);
+  const notices = new Notices({ feed, metrics, chain, submissions, log: log.child('pool'), now: Date.now });
+
   const evaluation = new EvaluationStage(
     options.evaluation,
     { queue, workers, chain, salts, submissions, reputations, heldOut: vesting, now: Date.now },

@@ -57,6 +57,13 @@ export class Epochs {
     return this.#records;
   }
 
+  /** Shards of the newest Meta block's held-out part that no epoch was given yet. */
+  get shardsLeft(): number {
+    const { validation } = this.#chain.meta.manifest;
+    const given = this.#count.given.get(toHex(validation.held_out.root)) ?? 0;
+    return Math.max(0, heldOutShards(validation) - given);
+  }
+
   /** Counts what was sealed since the last call. */
   async catchUp(): Promise<void> {
     let parts: Block[] = [];

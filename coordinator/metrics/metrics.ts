@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type AttendingWorker, createAttendanceMetrics } from '#coordinator/metrics/attendance-metrics.ts';
+import { createEpochMetrics, type HeldOutStanding } from '#coordinator/metrics/epoch-metrics.ts';
 import { createShareMetrics, type ShareMetrics } from '#coordinator/metrics/share-metrics.ts';
 import { ENTRY_KINDS, type EntryKind } from '#shared/block/journal.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
@@ -45,6 +46,7 @@ export interface MetricSources {
   workers(): readonly ConnectedWorker[];
   /** Single workers that are here, or missed. */
   attendance(): readonly AttendingWorker[];
+  heldOut(): HeldOutStanding | null;
   ledger(): { readonly mintedUnits: bigint; readonly balanced: boolean };
   /** Rejects, or stays silent, when Redis is down: that is how `aiblock_redis_up` is measured. */
   queues(): Promise<readonly QueueCounts[]>;
@@ -110,6 +112,7 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
   const histograms = createHistograms(registry);
   const gauges = createGauges(registry);
   const setAttendance = createAttendanceMetrics(registry);
+  const setHeldOut = createEpochMetrics(registry);
   gauges.buildInfo.set({ version: options.version }, 1);
   return {
     ...createShareMetrics(registry),
@@ -142,6 +145,7 @@ export function createMetrics(sources: MetricSources, options: { readonly versio
     async scrape() {
       await refresh(gauges, sources);
       setAttendance(sources.attendance());
+      setHeldOut(sources.heldOut());
       return { contentType: registry.contentType, body: await registry.metrics() };
     },
     describe: () => registry.getMetricsAsArray().map(({ name, help }) => ({ name, help })),

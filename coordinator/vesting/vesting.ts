@@ -77,6 +77,11 @@ export class VestingStage implements HeldOutChecks {
     }
   }
 
+  /** Submissions of revealed epochs without a result. */
+  get waiting(): number {
+    return this.#open.size;
+  }
+
   due(): readonly string[] {
     const now = this.#parts.now();
     return [...this.#open].filter(([, { fromMs }]) => fromMs <= now).map(([id]) => id);

@@ -15,6 +15,7 @@ export function metricSources(replaced: Partial<MetricSources> = {}): MetricSour
       { name: 'anna', address: '0x01', connected: true, lastSeenMs: 1_700_000_000_000 },
       { name: 'carl', address: '0x03', connected: false, lastSeenMs: 1_699_999_000_000 },
     ],
+    heldOut: () => ({ shardsLeft: 5, checksDue: 2 }),
     ledger: () => ({ mintedUnits: 123_456_789n, balanced: true }),
     queues: async () => [
       { queue: 'evaluation', waiting: 2, active: 1, delayed: 0, failed: 3, oldestAgeMs: 1500 },

@@ -27,6 +27,8 @@ describe('metrics', () => {
       'aiblock_workers_connected{role="mine"}': 2,
       'aiblock_worker_hashes_per_second{worker="ben"}': 500,
       'aiblock_evaluation_tokens_per_second{worker="anna"}': 50,
+      aiblock_held_out_shards_left: 5,
+      aiblock_held_out_checks_due: 2,
       aiblock_minted_units: 123_456_789,
       aiblock_ledger_balanced: 1,
       aiblock_redis_up: 1,
