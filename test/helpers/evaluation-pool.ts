@@ -3,7 +3,6 @@ import { Chain } from '#coordinator/chain/chain.ts';
 import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chain/genesis/create-genesis.ts';
 import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
-import type { HeldOutChecks } from '#coordinator/dispatch/held-out-checks.ts';
 import type { EvaluationJob, HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
 import { Reputations } from '#coordinator/dispatch/reputations.ts';
 import { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
@@ -26,6 +25,7 @@ import { PoolError } from '#shared/errors/pool-error.ts';
 import { firstDecision, type Loss } from '#shared/pol/sequential.ts';
 import { attestationDigest, commitmentDigest } from '#shared/protocol/attestation.ts';
 import { type FromWorker, type ToWorker, WORKER_PROTOCOL_VERSION } from '#shared/protocol/worker.ts';
+import { HeldOutDue } from '#test/helpers/held-out-due.ts';
 import { EASY_BITS, SMALL_TENSOR, smallContent } from '#test/helpers/small-genesis.ts';
 import { until } from '#test/helpers/until.ts';
 
@@ -46,14 +46,6 @@ interface PoolParts {
   readonly workers: Workers;
 }
 
-/** No epoch ever ends. */
-const NOTHING_DUE: HeldOutChecks = {
-  due: () => [],
-  describe: async () => null,
-  found: async () => undefined,
-  failed: () => undefined,
-};
-
 /** The evaluation stage with its real parts, in memory; queue and workers stand in the same process. */
 export class EvaluationPool {
   readonly accepted: string[] = [];
@@ -65,6 +57,7 @@ export class EvaluationPool {
   readonly submissions: Submissions;
   readonly reputations: Reputations;
   readonly workers: Workers;
+  readonly heldOut: HeldOutDue;
   readonly stage: EvaluationStage;
   #submitted = 0;
 
@@ -75,6 +68,7 @@ export class EvaluationPool {
     this.submissions = submissions;
     this.reputations = reputations;
     this.workers = workers;
+    this.heldOut = new HeldOutDue(chain);
     this.stage = new EvaluationStage(
       options,
       {
@@ -84,7 +78,7 @@ export class EvaluationPool {
         submissions,
         reputations,
         salts: new Salts(chain.networkId, new Uint8Array(32).fill(5)),
-        heldOut: NOTHING_DUE,
+        heldOut: this.heldOut,
         now: Date.now,
       },
       {
