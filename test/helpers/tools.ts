@@ -6,6 +6,7 @@ const PROGRAMS = {
   'redis-server': ['redis-server'],
   chromium: ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'],
   prometheus: ['prometheus'],
+  openssl: ['openssl'],
 } as const;
 
 export type Tool = keyof typeof PROGRAMS;

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { createServer } from 'node:tls';
+
 import { askOperator } from '#coordinator/operator/ask.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { overviewSchema } from '#shared/api/schemas.ts';
@@ -87,6 +91,39 @@ describe('a worker', { skip: skipWithout('redis-server') }, () => {
       await assert.rejects(statusOf(dataDir), { code: 'UNAVAILABLE' });
       await judge.close();
     });
+
+  it('goes through a proxy with TLS, whose certificate it checks', {
+    skip: skipWithout('openssl'),
+  }, async () => {
+    const dir = await tempDir();
+    const [keyFile, certFile] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+    const files = ['-keyout', keyFile, '-out', certFile, '-days', '2', '-nodes'];
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+    execFileSync('openssl', ['req', '-x509', ...kind, ...files, ...subject], { stdio: 'ignore' });
+    const { hostname, port } = new URL(pool.url);
+    const proxy = createServer({ key: await readFile(keyFile), cert: await readFile(certFile) }, (socket) => {
+      const core = connect(Number(port), hostname);
+      socket.pipe(core).pipe(socket);
+      for (const end of [socket, core]) end.on('error', () => [socket, core].map((s) => s.destroy()));
+    });
+    proxy.on('tlsClientError', () => undefined);
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    after(() => proxy.close());
+    const url = `wss://localhost:${(proxy.address() as AddressInfo).port}`;
+    const dataDir = join(dir, 'data');
+    const options = ['--coordinator', url, '--data-dir', dataDir, '--roles', 'mine', '--threads', '1'];
+    const distrusted = await aiblock(['doctor', ...options.slice(0, 4), '--no-backends']);
+    assert.match(distrusted.stdout, /FAULT +network .*(SELF_SIGNED|CERT)/);
+    assert.match(distrusted.stdout, /NODE_EXTRA_CA_CERTS/);
+    const trust = { NODE_EXTRA_CA_CERTS: certFile };
+    const args = ['worker', ...options, '--name', 'behind TLS', '--token', await token()];
+    const child = ChildHandle.aiblock('worker', args, trust);
+    await until('it is connected', async () => (await statusOf(dataDir)).connected);
+    assert.notEqual((await statusOf(dataDir)).balance, null, 'the API goes the same way');
+    child.kill('SIGTERM');
+    assert.equal((await child.ended).code, 0);
+  });
 
   it('as a process: enrols, tells its status, says goodbye at SIGTERM; UNAUTHORISED without a token', async () => {
     const dataDir = await tempDir();
