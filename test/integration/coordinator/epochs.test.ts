@@ -7,9 +7,11 @@ import {
   epochDetailSchema,
   epochsSchema,
 } from '#shared/api/epoch-schemas.ts';
+import { payoutSchema } from '#shared/api/reward-schemas.ts';
 import { accountSchema, entriesSchema } from '#shared/api/schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { verifyMerklePath } from '#shared/crypto/merkle.ts';
+import { aiblock } from '#test/helpers/child.ts';
 import { better, type EvaluateLease } from '#test/helpers/fake-worker.ts';
 import { fileOf, post, SMALL_TENSOR, smallContent } from '#test/helpers/small-genesis.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
@@ -105,6 +107,13 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
       results.map(({ attestations }) => attestations.map(({ base }) => base.length)),
       [[32], [32]],
     );
+    // What was forfeited comes back with the next reward, and all of it can be computed anew.
+    const next = await seal(pool, 3);
+    const { terms } = payoutSchema.parse((await pool.get(`/pool/payouts/${next.id}`)).body);
+    assert.equal(BigInt(terms.forfeited), (forfeited.reward * 3n) / 10n);
+    assert.equal(BigInt(terms.reward), BigInt(terms.fresh) + BigInt(terms.forfeited));
+    const audited = await aiblock(['ledger', 'audit', '--coordinator', pool.url]);
+    assert.equal(audited.code, 0, audited.stdout + audited.stderr);
     assert.deepEqual(pool.faults(), []);
   });
 
