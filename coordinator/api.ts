@@ -16,7 +16,7 @@ import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import { payoutViewer } from '#coordinator/payout-view.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import { entryProof, tensorProof } from '#coordinator/proofs.ts';
-import { sharesView } from '#coordinator/shares-view.ts';
+import { sharesViewer } from '#coordinator/shares-view.ts';
 import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/parts-intake.ts';
@@ -112,7 +112,7 @@ export function poolApi(parts: ApiParts): PoolApi {
       accrued: (await ledger.balance(accruedAccount(chain.networkId, address))).toString(),
       nonce: (await ledger.nonce(address)).toString(),
     }),
-    poolShares: (query) => sharesView(parts, query),
+    poolShares: sharesViewer(parts),
     payout: payoutViewer(parts),
     accountEntries: async (address, page) =>
       Promise.all(

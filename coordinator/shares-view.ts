@@ -14,8 +14,35 @@ export interface SharesParts {
   readonly windows: Pick<RewardWindows, 'now'>;
 }
 
-/** Who would share a reward that was planned now, for the usual gain. */
-export async function sharesView(parts: SharesParts, query: SharesQuery): Promise<PoolSharesView> {
+/** So long an answer is given again: adding up thousands of accounts is not to be had for every request. */
+const KEPT_MS = 1_000;
+
+/** What would share a reward that was planned now, for the usual gain. */
+interface Planned {
+  readonly units: bigint;
+  readonly scheme: PoolSharesView['windows'][number]['scheme'];
+  readonly slices: readonly Slice[];
+}
+
+interface Slice {
+  readonly kind: WorkKind;
+  readonly amount: bigint;
+  readonly shared: SharedWork;
+  readonly parts: readonly Part[];
+}
+
+/** Answers who would share a reward that was planned now, or a moment ago. */
+export function sharesViewer(parts: SharesParts): (query: SharesQuery) => Promise<PoolSharesView> {
+  let kept: { readonly planned: Promise<Planned>; readonly untilMs: number } | undefined;
+  return async (query) => {
+    const nowMs = performance.now();
+    if (!kept || kept.untilMs < nowMs) kept = { planned: plan(parts), untilMs: nowMs + KEPT_MS };
+    const { units, scheme, slices } = await kept.planned;
+    return { reward: units.toString(), windows: slices.map((slice) => windowView(slice, scheme, query)) };
+  };
+}
+
+async function plan(parts: SharesParts): Promise<Planned> {
   const { chain, ledger, windows } = parts;
   const { reward, pool_key } = chain.meta.manifest;
   const usual = { sumMicroNats: BigInt(reward.schedule?.gain_micro_nats ?? 0), windows: 1 };
@@ -26,18 +53,25 @@ export async function sharesView(parts: SharesParts, query: SharesQuery): Promis
     ...{ evaluations: evaluation.holdings, grindings: grinding.holdings },
   });
   const split = splitByKind(units, reward.split_bp);
-  const scheme = reward.scheme ?? 'pplns';
-  const window = (kind: WorkKind, shared: SharedWork, slice: { amount: bigint; parts: readonly Part[] }) => ({
-    ...{ kind, scheme, from: shared.span.from, to: shared.span.to },
-    ...heldView(totalOf(shared.holdings)),
-    ...{ amount: slice.amount.toString(), ...listed(shared, slice.parts, query) },
-  });
   return {
-    reward: units.toString(),
-    windows: [
-      window('evaluation', evaluation, { amount: split.evaluators, parts: evaluators }),
-      window('grinding', grinding, { amount: split.grinders, parts: grinders }),
+    units,
+    scheme: reward.scheme ?? 'pplns',
+    slices: [
+      { kind: 'evaluation', amount: split.evaluators, shared: evaluation, parts: evaluators },
+      { kind: 'grinding', amount: split.grinders, shared: grinding, parts: grinders },
     ],
+  };
+}
+
+function windowView(
+  { kind, amount, shared, parts }: Slice,
+  scheme: Planned['scheme'],
+  query: SharesQuery,
+): PoolSharesView['windows'][number] {
+  const { span, holdings } = shared;
+  return {
+    ...{ kind, scheme, from: span.from, to: span.to, ...heldView(totalOf(holdings)) },
+    ...{ amount: amount.toString(), ...listed(shared, parts, query) },
   };
 }
 

@@ -3,7 +3,7 @@ import { corrupt, stale } from '#coordinator/store/io-error.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { delRange, type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { readU64be } from '#shared/crypto/bytes.ts';
-import { merkleLeaf } from '#shared/crypto/merkle.ts';
+import { merkleRoot } from '#shared/crypto/merkle.ts';
 import {
   EMPTY_TREE,
   type GrowingTree,
@@ -16,9 +16,13 @@ import {
 
 /*
  * The Merkle tree over the journal (PROTOCOL §10). Its complete subtrees stand in the store, written with the entries
- * that complete them, so that the path of any entry in any size that the journal ever had takes a few reads. Leaves
- * are not kept: their entries are.
+ * that complete them, so that the path of any entry in any size that the journal ever had takes a few reads. Leaves,
+ * and the small subtrees above them, are not kept: their entries are, and hashing a few takes less than to write as
+ * many nodes as entries.
  */
+
+/** Subtrees of fewer than 2^4 entries are hashed from these. */
+const LEAST_LEVEL = 4;
 
 /** Entries that are read at once where the tree is made anew. */
 const REBUILD_BATCH = 1_000;
@@ -29,7 +33,8 @@ export function growJournalTree(
   entries: readonly Uint8Array[],
 ): { ops: KvOp[]; tree: GrowingTree } {
   const grown = growTree(tree, entries, nativeSha256);
-  return { ops: grown.nodes.map((node) => put(placeKey(node), node.hash)), tree: grown.tree };
+  const kept = grown.nodes.filter(({ level }) => level >= LEAST_LEVEL);
+  return { ops: kept.map((node) => put(nodeKey(node), node.hash)), tree: grown.tree };
 }
 
 /** The tree of the first `size` entries. One that is not there, as in a store from before it, is made from them. */
@@ -77,12 +82,22 @@ export async function journalPath(kv: KV, index: number, size: number): Promise<
   });
 }
 
-const placeKey = ({ level, index }: TreePlace): Uint8Array =>
-  level === 0
-    ? bucketKey(BUCKET.journalEntry, index)
-    : bucketKey(BUCKET.journalNode, Uint8Array.of(level), index);
+const nodeKey = ({ level, index }: TreePlace): Uint8Array =>
+  bucketKey(BUCKET.journalNode, Uint8Array.of(level), index);
+
+/** Where what makes the hash of a place lies: its node, or all of its entries. */
+function keysOf(place: TreePlace): Uint8Array[] {
+  if (place.level >= LEAST_LEVEL) return [nodeKey(place)];
+  const width = 2 ** place.level;
+  return Array.from({ length: width }, (_, i) => bucketKey(BUCKET.journalEntry, place.index * width + i));
+}
 
 async function readPlaces(kv: KV, places: readonly TreePlace[]): Promise<(Uint8Array | undefined)[]> {
-  const values = await kv.getMany(places.map(placeKey));
-  return values.map((value, i) => (value && places[i]?.level === 0 ? merkleLeaf(value) : value));
+  const keys = places.map(keysOf);
+  const values = await kv.getMany(keys.flat());
+  return places.map(({ level }, i) => {
+    const own = values.splice(0, keys[i]?.length);
+    if (own.some((value) => value === undefined)) return undefined;
+    return level >= LEAST_LEVEL ? own[0] : merkleRoot(own as Uint8Array[]);
+  });
 }

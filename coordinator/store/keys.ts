@@ -65,7 +65,7 @@ export const BUCKET = {
   workerToken: 0x52,
   /** u64 sequence of a journal entry that forfeits → u64 amount. */
   forfeit: 0x64,
-  /** level (1 byte, from 1) ‖ u64 index → hash of a complete subtree over the journal: see journal-tree.ts. */
+  /** level (1 byte, from 4) ‖ u64 index → hash of a complete subtree over the journal: see journal-tree.ts. */
   journalNode: 0x68,
   /** There while derived buckets are made anew: nobody may use them. See repair/reindex.ts. */
   reindexing: 0x69,
