@@ -128,7 +128,7 @@ function manifestRows(manifest: Manifest): Section['rows'] {
       `${validation.windows} windows of ${validation.context} tokens in ${validation.shards.length} shards, root ${toHex(validation.root)}`,
     ),
     row('held out', `${validation.held_out.windows} windows, root ${toHex(validation.held_out.root)}`),
-    row('gate', `δ ${nats(gate.delta_micro_nats)} nats, z ${gate.z_milli / 1000}, ${gate.windows} windows`),
+    row('gate', gateText(gate)),
     row(
       'quorum',
       `${quorum.attestations} attestations, tolerance ${nats(quorum.tolerance_micro_nats)} nats per window`,
@@ -146,6 +146,14 @@ function powText({ bits, retarget }: Manifest['pow']): string {
   const hashes = `${expectedHashes(bits).toLocaleString('en')} hashes on average`;
   if (!retarget) return hashes;
   return `${hashes} at first, then what takes ${retarget.aim_ms / 1000} s, looked at every ${retarget.window_blocks} blocks`;
+}
+
+function gateText({ delta_micro_nats: delta, z_milli, windows, early, decay }: Manifest['gate']): string {
+  const least = decay && Math.min(decay.floor_micro_nats, delta);
+  const falling = least === undefined ? '' : `, falling to ${nats(least)}`;
+  const clear = early?.clear_z_milli === undefined ? '' : `, where z ${early.clear_z_milli / 1000} is clear`;
+  const looks = early ? `, looks after ${early.looks.join(', ')}${clear}` : '';
+  return `δ ${nats(delta)} nats${falling}, z ${z_milli / 1000}, ${windows} windows${looks}`;
 }
 
 /** What others wrote does not steer the terminal. */

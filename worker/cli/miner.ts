@@ -14,6 +14,8 @@ interface MinerFlags extends TrainingFlags {
   readonly dataDir: string;
   readonly backend: WantedBackend;
   readonly steps?: number;
+  /** False by `--no-merge`. */
+  readonly merge: boolean;
   readonly keystore?: string;
   readonly passwordFile?: string;
   readonly json: boolean;
@@ -35,6 +37,10 @@ export function register(program: Command, environment: CommandEnvironment): voi
     );
   addTrainingOptions(addKeystoreOptions(command))
     .option('--steps <n>', 'end after so many training steps (default: never)', numberOption(1, 1e9))
+    .option(
+      '--no-merge',
+      'start again from the head of another miner, instead of adding what was trained to it',
+    )
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
       'after',

@@ -27,6 +27,8 @@ export interface MinerOptions extends MinerTrainingOptions {
   readonly firstLookMs?: number | undefined;
   /** What judging a submission may cost of what was trained for it, tokens for tokens; a hundredth unless given. */
   readonly priceShare?: number | undefined;
+  /** Whether what was trained is added to another miner's head; else training starts again from there. */
+  readonly merge?: boolean | undefined;
 }
 
 export interface MinerDependencies {
@@ -190,13 +192,11 @@ export class Miner {
   /** Goes on from the new head with what was trained since `base`, if that is worth anything there. */
   async #continue(base: Base, flight: Flight | undefined, signal: AbortSignal): Promise<Continuation> {
     if (changedByOthers(this.#head, base).length === 0) return 'ours';
+    if (this.#options.merge === false) return this.#startAgain();
     const weights = await this.#average.weights();
     const merge = await mergeInto({ head: this.#head, base }, weights, () => this.#appraise(weights, signal));
     if (flight && merge?.share !== 1) flight.leads = false;
-    if (!merge) {
-      this.#startAgain();
-      return 'restarted';
-    }
+    if (!merge) return this.#startAgain();
     this.#average.load(weights);
     this.#worse = 0;
     if (merge.passed) this.#pace.lookSoon();
@@ -215,12 +215,13 @@ export class Miner {
   }
 
   /** From the head's weights; what the optimiser learned about their steepness stays. */
-  #startAgain(): void {
+  #startAgain(): 'restarted' {
     this.#average.load(this.#head.tensors);
     this.#pace.looked();
     this.#worse = 0;
     const { flight } = this.#courier;
     if (flight) flight.leads = false;
+    return 'restarted';
   }
 
   /** Are the weights worth a submission by now? The last ones are worth any price. */

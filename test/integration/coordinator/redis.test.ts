@@ -51,10 +51,18 @@ describe('a Redis that stops answering, and one that forgets', { skip: skipWitho
 
   it('queues again what an emptied Redis forgot', async () => {
     for (const worker of pool.workers) await worker.close();
-    const id = await submit(0.75);
+    const file = fileOf(await pool.model(), { key: newKeyPair(), tensors: { [SMALL_TENSOR]: 0.75 } });
+    assert.equal((await post(pool.url, file)).status, 202);
     await withRedis({ url }, (r) => r.flushall());
+    assert.equal((await post(pool.url, file)).status, 200, 'it is known all the same');
     await pool.attach();
-    await pool.reaches(id, 'paid');
+    const { reward } = await pool.reaches(file.id, 'paid');
+    const { index } = (await pool.model()).head;
+    // Forgotten once more after it is done: the same answer, and no second reward.
+    await withRedis({ url }, (r) => r.flushall());
+    assert.equal((await post(pool.url, file)).status, 200);
+    const again = await pool.submission(file.id);
+    assert.deepEqual([again.state, again.reward, (await pool.model()).head.index], ['paid', reward, index]);
   });
 
   it('stops in bounded time while Redis does not answer', async () => {
