@@ -22,6 +22,8 @@ interface Flags {
   readonly json?: true;
 }
 
+/** Eight submissions and more in the first quarter of an hour. */
+const DEMO_PATIENCE_SECONDS = '60';
 const RESTART_MS = 2_000;
 const FEED_RETRY_MS = 500;
 
@@ -93,7 +95,11 @@ class LocalPool {
     for (let i = 1; i <= (this.#flags.workers ?? quorum); i++) await this.#startWorker(url, i);
     if (miner)
       void this.#keep('miner', {
-        args: ['miner', '--coordinator', url, '--data-dir', dataDir, '--backend', backend, '--json'],
+        args: [
+          ...['miner', '--coordinator', url, '--data-dir', dataDir, '--backend', backend, '--json'],
+          // Whoever watches wants to see the pool at work.
+          ...['--patience', DEMO_PATIENCE_SECONDS],
+        ],
         onLine: (line) => this.#screen.miner(line),
       });
   }

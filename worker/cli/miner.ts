@@ -14,6 +14,8 @@ interface MinerFlags extends TrainingFlags {
   readonly dataDir: string;
   readonly backend: WantedBackend;
   readonly steps?: number;
+  /** Seconds. */
+  readonly patience?: number;
   /** False by `--no-merge`. */
   readonly merge: boolean;
   readonly keystore?: string;
@@ -38,6 +40,11 @@ export function register(program: Command, environment: CommandEnvironment): voi
   addTrainingOptions(addKeystoreOptions(command))
     .option('--steps <n>', 'end after so many training steps (default: never)', numberOption(1, 1e9))
     .option(
+      '--patience <seconds>',
+      'training after which a submission is sent though judging it costs more than a hundredth of the tokens trained (default: 1800)',
+      numberOption(1, 1e6),
+    )
+    .option(
       '--no-merge',
       'start again from the head of another miner, instead of adding what was trained to it',
     )
@@ -56,7 +63,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
 }
 
 async function run(flags: MinerFlags, environment: CommandEnvironment): Promise<void> {
-  const { coordinator, dataDir, json, ...options } = flags;
+  const { coordinator, dataDir, json, patience, ...options } = flags;
   const { now, random, signal } = environment;
   const reporter = minerReporter(environment, json);
   // Late: help and wrong usage must not wait for TensorFlow.js.
@@ -87,7 +94,7 @@ async function run(flags: MinerFlags, environment: CommandEnvironment): Promise<
   reporter.note(`computing with ${describeBackend(backend)}`);
   await startBackend(backend.name);
   const miner = new Miner(
-    { ...options, backend: backend.name },
+    { ...options, backend: backend.name, patienceMs: patience && patience * 1_000 },
     { api, payloads, key, now, random, report: reporter.report },
   );
   try {

@@ -9,28 +9,36 @@ const AFTER_FAILED = 1.2;
 /** What judging may cost of what was trained, both in tokens: workers have more to do than to look at small steps. */
 const PRICE_SHARE = 0.01;
 /** But so long after the last one a submission is sent whatever it costs: others wait for better weights. */
-const PATIENCE_MS = 75_000;
-const FIRST_PATIENCE_MS = 30_000;
-const PATIENCE_GROWS = 1.06;
 const MOST_PATIENCE_MS = 1_800_000;
+const PATIENCE_GROWS = 1.1;
+/** Of the patience for the others: the first weights are soon much better than random ones. */
+const FIRST_PATIENCE = 0.5;
 /** What is too dear now may soon be cheaper, as the gain grows. */
 const MOST_WAIT_MS = 30_000;
+
+export interface PaceOptions {
+  /** Training before the first look at whether the weights are worth a submission. */
+  readonly firstLookMs?: number | undefined;
+  /** What judging a submission may cost of what was trained for it, tokens for tokens; a hundredth unless given. */
+  readonly priceShare?: number | undefined;
+  /** Training after which a submission is sent whatever it costs; it grows with each that is accepted. */
+  readonly patienceMs?: number | undefined;
+}
 
 /** How long to train between two looks at whether the weights are worth a submission, and what it may cost. */
 export class Pace {
   readonly #priceShare: number;
   #intervalMs: number;
   #trainedMs = 0;
-  #patienceMs = PATIENCE_MS;
+  #patienceMs: number;
   /** Until the next look, where something else than the usual interval is right. */
   #waitMs: number | undefined;
   /** Since the last accepted submission. */
-  #since = { tokens: 0, ms: 0, patienceMs: FIRST_PATIENCE_MS };
+  #since: { tokens: number; ms: number; patienceMs: number };
 
-  constructor(options: {
-    readonly firstLookMs?: number | undefined;
-    readonly priceShare?: number | undefined;
-  }) {
+  constructor(options: PaceOptions) {
+    this.#patienceMs = options.patienceMs ?? MOST_PATIENCE_MS;
+    this.#since = { tokens: 0, ms: 0, patienceMs: FIRST_PATIENCE * this.#patienceMs };
     this.#intervalMs = options.firstLookMs ?? FIRST_LOOK_MS;
     this.#priceShare = options.priceShare ?? PRICE_SHARE;
   }

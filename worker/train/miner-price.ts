@@ -12,16 +12,22 @@ export interface Spread {
 /** Standard errors that a look should find above its line: else one in two goes on to the next. */
 const SLACK = 0.7;
 
+/** What measuring the head now and then adds to judging. */
+const HEADS = 1.25;
+
 /**
- * Tokens that the pool's workers will put through the model to accept a candidate: each of the quorum evaluates it and
- * the head on the windows up to the first look that should be clear.
+ * Tokens that the pool's workers will put through the model for a candidate that is accepted: each of the quorum
+ * evaluates it and the head on the windows up to the first look that should be clear, and later on those of its epoch,
+ * where the head was evaluated as the candidate before.
  */
 export function priceOf(
   spread: Spread,
-  { manifest, height }: { manifest: Manifest; height: number },
+  { manifest, height }: { readonly manifest: Manifest; readonly height: number },
 ): number {
-  const windows = expectedWindows(spread, gateRule(manifest, height));
-  return manifest.quorum.attestations * 2 * windows * manifest.validation.context;
+  const { validation, quorum } = manifest;
+  const judged = 2 * expectedWindows(spread, gateRule(manifest, height));
+  const heldOut = (validation.held_out.epoch?.shards ?? 0) * validation.shard_windows;
+  return Math.round(quorum.attestations * validation.context * (HEADS * judged + heldOut));
 }
 
 function expectedWindows({ mean, deviation }: Spread, rule: SequentialRule): number {

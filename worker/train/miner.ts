@@ -8,7 +8,7 @@ import { Follower, type News } from '#worker/train/miner-follow.ts';
 import { fetchHead, type Head } from '#worker/train/miner-head.ts';
 import { Judge } from '#worker/train/miner-judge.ts';
 import { type Base, baseOf, changedByOthers, mergeInto, type Verdict } from '#worker/train/miner-merge.ts';
-import { Pace } from '#worker/train/miner-pace.ts';
+import { Pace, type PaceOptions } from '#worker/train/miner-pace.ts';
 import { packCandidate } from '#worker/train/miner-submission.ts';
 import { type MinerTrainingOptions, trainFromHead } from '#worker/train/miner-training.ts';
 import type { Training } from '#worker/train/training.ts';
@@ -21,12 +21,8 @@ const MOST_WORSE = 4;
 const FINISH_POLL_MS = 500;
 const SAVE_MS = 60_000;
 
-export interface MinerOptions extends MinerTrainingOptions {
+export interface MinerOptions extends MinerTrainingOptions, PaceOptions {
   readonly backend: string;
-  /** Training before the first look at whether the weights are worth a submission. */
-  readonly firstLookMs?: number | undefined;
-  /** What judging a submission may cost of what was trained for it, tokens for tokens; a hundredth unless given. */
-  readonly priceShare?: number | undefined;
   /** Whether what was trained is added to another miner's head; else training starts again from there. */
   readonly merge?: boolean | undefined;
 }

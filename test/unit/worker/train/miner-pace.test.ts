@@ -37,7 +37,7 @@ test('a submission is sent when it is worth its price, and looked at again when 
 });
 
 test('patience ends, and is longer after each accepted submission', () => {
-  const pace = new Pace({});
+  const pace = new Pace({ patienceMs: 60_000 });
   const patience = () => {
     let seconds = 0;
     while (!pace.affords(1e12)) {
