@@ -117,7 +117,7 @@ export class Screen {
       this.#line(
         'miner',
         'dim',
-        `gain ${nats(event.gainNats as number | null)} ± ${nats(event.marginNats as number | null)} is not enough yet, training on`,
+        `gain ${nats(event.gainNats as number | null)} ± ${nats(event.marginNats as number | null)} ${event.early === true ? 'would pass, but is not yet worth the judging' : 'is not enough yet'}, training on`,
       );
     if (event.type === 'note') this.#line('miner', 'dim', String(event.text));
   }
