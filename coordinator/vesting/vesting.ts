@@ -18,8 +18,8 @@ export interface VestingParts {
   readonly kv: KV;
   readonly lock: WriteLock;
   readonly chain: Chain;
-  readonly ledger: Ledger;
-  readonly epochs: Epochs;
+  readonly ledger: Pick<Ledger, 'allVested' | 'vested' | 'prepare' | 'apply'>;
+  readonly epochs: Pick<Epochs, 'all' | 'catchUp' | 'reveal' | 'of' | 'result' | 'windowsOf'>;
   readonly now: () => number;
 }
 

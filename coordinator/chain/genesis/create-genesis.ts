@@ -58,8 +58,8 @@ export interface GenesisOptions {
 
 /** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
 const DEV_BITS = bitsFromTarget((1n << 238n) - 1n);
-/** A sealed submission every minute or few makes an epoch some ten minutes long. */
-const EPOCH_SEALS = 6;
+/** A sealed submission every minute or two makes an epoch some ten minutes long. */
+const EPOCH_SEALS = 5;
 /** The held-out part should last for so many epochs, unless each then reveals more windows than the gate draws. */
 const EPOCHS = 18;
 /** Two that check each other: enough among friends. Where strangers evaluate, more than may lie together. */

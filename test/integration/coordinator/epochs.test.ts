@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
+import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
+import { del, put } from '#coordinator/store/kv.ts';
+import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
 import {
   type EpochDetail,
   type EpochView,
@@ -145,6 +149,35 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     assert.equal((await pool.get('/epochs/2')).status, 404);
     assert.equal((await pool.get('/epochs/x')).status, 400);
     assert.deepEqual(pool.faults(), []);
+  });
+
+  it('STORE_CORRUPT: without its shards an epoch waits, the chain does not, and nothing is forfeited', async () => {
+    const pool = await start({ epoch: { seals: 1, shards: 1 } });
+    const { dataDir } = pool;
+    const key = bucketKey(BUCKET.heldOutShard, 2);
+    const change = async (value: Uint8Array | undefined) => {
+      await pool.stop();
+      const kv = await openRocksKv(join(dataDir, 'store'));
+      const before = await kv.get(key);
+      await kv.batch([value ? put(key, value) : del(key)], { durable: true });
+      await kv.close();
+      await pool.start();
+      await pool.attach();
+      return before;
+    };
+    const shard = await change(undefined);
+    const first = await seal(pool, 1);
+    await seal(pool, 2);
+    await until('both are over', async () => {
+      const states = (await epochs(pool)).map(({ state }) => state);
+      return states.length === 2 && states.every((state) => state === 'over');
+    });
+    assert.ok(pool.faults().some(({ err }) => err?.code === 'STORE_CORRUPT'));
+    const { vesting, reward } = await account(pool, first.key.address);
+    assert.equal(vesting, (reward * 3n) / 10n);
+    await change(shard);
+    for (const number of [0, 1]) await settled(pool, number);
+    assert.equal((await account(pool, first.key.address)).balance, reward);
   });
 });
 
