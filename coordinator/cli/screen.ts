@@ -71,8 +71,10 @@ export class Screen {
           'bold',
           `${nats(event.point.loss_nats)} nats, ${event.point.measured ? 'measured on the whole public validation set' : 'estimated by certified gains'} (genesis ${nats(this.#genesisLoss)})`,
         );
-      case 'epoch':
-        return this.#line('epoch', 'cyan', epochText(event.epoch));
+      case 'epoch': {
+        const text = epochText(event.epoch);
+        return text === undefined ? this.#refresh() : this.#line('epoch', 'cyan', text);
+      }
       case 'worker': {
         const { worker } = event;
         const joined = worker.connected && worker.hashes_per_second === 0 && worker.tokens_per_second === 0;
@@ -216,11 +218,11 @@ function parseObject(line: string): Record<string, unknown> | undefined {
   }
 }
 
-/** What the end of an epoch means, in words. */
-function epochText({ number, state, shards, submissions }: EpochView): string {
-  const held = submissions.filter((one) => one.held === true).length;
-  const lost = submissions.filter((one) => one.held === false).length;
-  if (state === 'revealed' && held + lost === 0)
-    return `${number} is over: ${shards} held-out shards are public, ${submissions.length} submissions are checked on them`;
-  return `${number}: ${held} of ${submissions.length} hold on text that nobody had seen, ${lost} forfeit what vests`;
+/** The end of an epoch and what came of it, in words; nothing for what is in between. */
+function epochText({ number, state, shards, submissions }: EpochView): string | undefined {
+  const [held, lost] = [true, false].map((holds) => submissions.filter((one) => one.held === holds).length);
+  if (state === 'settled')
+    return `${number}: ${held} of ${submissions.length} submissions hold on text that nobody had seen, ${lost} forfeit what vests`;
+  if (state !== 'revealed' || held !== 0 || lost !== 0) return undefined;
+  return `${number} is over: ${shards} held-out shards are public, its ${submissions.length} submissions are checked on them`;
 }
