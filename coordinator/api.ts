@@ -1,13 +1,15 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Epochs } from '#coordinator/chain/epochs.ts';
-import type { ChatStage } from '#coordinator/chat/chat.ts';
+import type { PaidChat } from '#coordinator/chat/paid-chat.ts';
 import type { Enrolment } from '#coordinator/dispatch/enrolment.ts';
+
 import type { Workers } from '#coordinator/dispatch/workers.ts';
 import { epochDetail, epochViews } from '#coordinator/epoch-views.ts';
 import type { GovernStage } from '#coordinator/govern/govern.ts';
 import { metaView } from '#coordinator/govern/meta-view.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
 import type { Adjustments } from '#coordinator/ledger/adjustments.ts';
+import type { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
@@ -24,6 +26,7 @@ import type { Spool } from '#coordinator/submission/spool.ts';
 import {
   adjustmentView,
   entryView,
+  paidChatView,
   proofView,
   submissionDetail,
   submissionView,
@@ -53,7 +56,8 @@ export interface ApiParts {
     readonly enrolment: Pick<Enrolment, 'look'>;
     readonly pipeline: Pipeline;
     readonly govern: Pick<GovernStage, 'commit'>;
-    readonly chat: ChatStage;
+    readonly chat: Pick<PaidChat, 'answer'>;
+    readonly fees: Pick<ChatFees, 'find'>;
     readonly adjustments: Pick<Adjustments, 'submit'>;
     readonly transfers: Pick<Transfers, 'submit' | 'proof'>;
     readonly progress: (id: string) => { done: number; total: number } | undefined;
@@ -142,6 +146,10 @@ export function poolApi(parts: ApiParts): PoolApi {
             return { view: { claim: toHex(claim), claimed_at: at, expires_at: at + CLAIM_MS }, isNew };
           },
           chat: chatter(live.chat, parts.metrics),
+          paidChat: async (ref) => {
+            const found = await live.fees.find(ref);
+            return found && paidChatView(found);
+          },
           adjust: async (request) => {
             const { entry, isNew } = await live.adjustments.submit(request);
             return { view: adjustmentView({ entry, request }), isNew };
@@ -190,7 +198,7 @@ function uploadApi(
   };
 }
 
-function chatter(chat: ChatStage, metrics: Metrics): NonNullable<PoolApi['chat']> {
+function chatter(chat: Pick<PaidChat, 'answer'>, metrics: Metrics): NonNullable<PoolApi['chat']> {
   return async (request, onText, signal) => {
     const startedMs = performance.now();
     let firstTokenMs: number | null = null;

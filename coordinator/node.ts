@@ -7,6 +7,7 @@ import { Chain } from '#coordinator/chain/chain.ts';
 import { Epochs } from '#coordinator/chain/epochs.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
+import { PaidChat } from '#coordinator/chat/paid-chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import { PoolDesk } from '#coordinator/dispatch/pool-desk.ts';
@@ -17,6 +18,7 @@ import { createApp } from '#coordinator/http/app.ts';
 import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
 import { Adjustments } from '#coordinator/ledger/adjustments.ts';
+import { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
@@ -213,15 +215,20 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     },
   );
   const chat = new ChatStage(options.chat, workers);
+  // Late: a tenth of a second of loading, which a start need not wait for.
+  const recover = async (signature: Uint8Array, digest: Uint8Array) =>
+    (await import('#shared/crypto/recover.ts')).recoverAddress(signature, digest);
+  const fees = new ChatFees({ kv, lock, ledger, chain, now: Date.now, recover });
+  await fees.start();
+  const paidChat = new PaidChat(chat, fees);
+  closers.push(() => paidChat.close());
   const transfers = new Transfers(TRANSFER_DEFAULTS, {
     kv,
     lock,
     ledger,
     networkId: chain.networkId,
     now: Date.now,
-    // Late: a tenth of a second of loading, which a start need not wait for.
-    recover: async (signature, digest) =>
-      (await import('#shared/crypto/recover.ts')).recoverAddress(signature, digest),
+    recover,
   });
   closers.push(() => transfers.close());
   const claims = await Claims.open(kv, Date.now);
@@ -328,7 +335,8 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       enrolment: workerParts.enrolment,
       pipeline,
       govern,
-      chat,
+      chat: paidChat,
+      fees,
       transfers,
       adjustments: new Adjustments({ kv, lock, ledger, chain, now: Date.now }),
       progress: (id) => notices.progressOf(id),

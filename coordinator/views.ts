@@ -1,7 +1,14 @@
 import type { AdjustmentRecord } from '#coordinator/ledger/adjustment-records.ts';
+import type { AllowanceRecord, ChatRecord } from '#coordinator/ledger/chat-records.ts';
 import type { TransferProof } from '#coordinator/ledger/transfers.ts';
 import type { StoredVerdict, SubmissionRecord } from '#coordinator/store/submissions.ts';
-import type { AdjustmentView, EntryView, SubmissionView, TransferProofView } from '#shared/api/schemas.ts';
+import type {
+  AdjustmentView,
+  EntryView,
+  PaidChatView,
+  SubmissionView,
+  TransferProofView,
+} from '#shared/api/schemas.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
@@ -88,6 +95,23 @@ export function entryView({ seq, at, kind, ref, from, to, amount }: JournalEntry
 export function adjustmentView({ entry, request }: AdjustmentRecord): AdjustmentView {
   const shown = { ...entryView(entry), reason: request.reason };
   return { digest: toHex(entry.ref), entry: shown, signed: request };
+}
+
+/** A chat that was paid for, with what its account signed. */
+export function paidChatView({ chat, allowance }: PaidChatParts): PaidChatView {
+  return {
+    ref: toHex(chat.ref),
+    allowance: toHex(chat.allowance),
+    number: chat.number,
+    reserved: chat.reserved.toString(),
+    token_units: chat.tokenUnits.toString(),
+    signed: allowance.signed,
+  };
+}
+
+interface PaidChatParts {
+  readonly chat: ChatRecord;
+  readonly allowance: AllowanceRecord;
 }
 
 /** A transfer with everything that was signed. */

@@ -46,9 +46,13 @@ export class ChatStage implements WorkerListener {
 
   /**
    * Streams one answer into `onText`. A worker that is lost before its first token is replaced by another; afterwards
-   * the error is the caller's. An abort ends generation and resolves with what was delivered.
+   * the error is the caller's. Each piece comes with the address that its worker works for. An abort ends generation and resolves with what was delivered.
    */
-  async answer(request: ChatRequest, onText: (text: string) => void, signal: AbortSignal): Promise<ChatEnd> {
+  async answer(
+    request: ChatRequest,
+    onText: (text: string, owner: string) => void,
+    signal: AbortSignal,
+  ): Promise<ChatEnd> {
     let delivered = false;
     const tried = new Set<WorkerSession>();
     for (;;) {
@@ -58,7 +62,7 @@ export class ChatStage implements WorkerListener {
         signal,
         onText: (text) => {
           delivered = true;
-          onText(text);
+          onText(text, session.owner);
         },
       });
       if (!(result instanceof PoolError)) return result;

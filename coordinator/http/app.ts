@@ -24,8 +24,8 @@ import { addUploads, type UploadLimits } from '#coordinator/http/uploads.ts';
 import {
   blocksQuerySchema,
   type ChatResponse,
-  chatRequestSchema,
   listQuerySchema,
+  paidChatRequestSchema,
 } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import { WORK_KINDS } from '#shared/block/work-log.ts';
@@ -168,7 +168,7 @@ function addWriting(app: Express, api: PoolApi): void {
   if (chat) addCompletions(app, { chat, model: api.model }, requireJson);
   if (chat)
     app.post('/chat', requireJson, express.json({ limit: MAX_JSON_BYTES }), async (request, response) => {
-      const body = parse(chatRequestSchema, request.body, 'body');
+      const body = parse(paidChatRequestSchema, request.body, 'body');
       const gone = new AbortController();
       response.on('close', () => gone.abort());
       if (response.closed) gone.abort();

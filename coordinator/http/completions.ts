@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import express, { type Express, type RequestHandler, type Response } from 'express';
+import express, { type Express, type Request, type RequestHandler, type Response } from 'express';
 import type { ChatEnd } from '#coordinator/chat/chat.ts';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { type CompletionRequest, completionRequestSchema } from '#shared/api/completions.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
+import { type AllowanceRequest, allowanceSchema } from '#shared/protocol/allowance.ts';
 
 const MAX_JSON_BYTES = 100_000;
 /** A reader that is so far behind its answer is cut off. */
@@ -27,7 +28,7 @@ export function addCompletions(app: Express, api: ChatApi, requireJson: RequestH
   });
   const json = express.json({ limit: MAX_JSON_BYTES });
   app.post('/v1/chat/completions', requireJson, json, async (request, response) => {
-    const asked = parse(completionRequestSchema, request.body, 'body');
+    const asked = { ...parse(completionRequestSchema, request.body, 'body'), payment: paymentOf(request) };
     const gone = new AbortController();
     response.on('close', () => gone.abort());
     if (response.closed) gone.abort();
@@ -39,15 +40,31 @@ export function addCompletions(app: Express, api: ChatApi, requireJson: RequestH
   });
 }
 
+type Asked = CompletionRequest & { readonly payment: AllowanceRequest | undefined };
+
+/**
+ * An allowance as the key of OpenAI's clients: base64url of its JSON. Their other keys pay nothing, and are no fault
+ * where nothing is to be paid.
+ */
+function paymentOf(request: Request): AllowanceRequest | undefined {
+  const bearer = /^Bearer ([A-Za-z0-9_-]{1,4000})$/.exec(request.get('authorization') ?? '')?.[1];
+  if (bearer === undefined) return undefined;
+  try {
+    return allowanceSchema.parse(JSON.parse(Buffer.from(bearer, 'base64url').toString()));
+  } catch {
+    return undefined;
+  }
+}
+
 interface Exchange {
   readonly response: Response;
   readonly frame: Frame;
   readonly gone: AbortController;
 }
 
-async function whole(api: ChatApi, { question }: CompletionRequest, { response, frame, gone }: Exchange) {
+async function whole(api: ChatApi, { question, payment }: Asked, { response, frame, gone }: Exchange) {
   let content = '';
-  const end = await api.chat(question, (piece) => (content += piece), gone.signal);
+  const end = await api.chat({ ...question, payment }, (piece) => (content += piece), gone.signal);
   if (response.writableEnded || gone.signal.aborted) return;
   const choice = {
     index: 0,
@@ -59,7 +76,7 @@ async function whole(api: ChatApi, { question }: CompletionRequest, { response, 
 }
 
 /** Server-sent events; nothing is sent before the first piece, so that a refusal has its status. */
-async function streamed(api: ChatApi, asked: CompletionRequest, { response, frame, gone }: Exchange) {
+async function streamed(api: ChatApi, asked: Asked, { response, frame, gone }: Exchange) {
   const send = (data: string) => {
     if (!response.headersSent)
       response.set({ 'content-type': 'text/event-stream', 'cache-control': 'no-store' }).flushHeaders();
@@ -76,7 +93,7 @@ async function streamed(api: ChatApi, asked: CompletionRequest, { response, fram
     first = false;
   };
   try {
-    const end = await api.chat(asked.question, say, gone.signal);
+    const end = await api.chat({ ...asked.question, payment: asked.payment }, say, gone.signal);
     if (gone.signal.aborted) return void response.destroy();
     piece(first ? { role: 'assistant', content: '' } : {}, reasonOf(end));
     if (asked.includeUsage) chunk({ choices: [], usage: usageOf(end) });

@@ -7,13 +7,14 @@ import type {
   AccountView,
   AdjustmentView,
   BlockView,
-  ChatRequest,
   ClaimView,
   EnrolmentView,
   EntryView,
   MetaView,
   ModelView,
   Overview,
+  PaidChatRequest,
+  PaidChatView,
   Readiness,
   SubmissionView,
   TransferProofView,
@@ -117,8 +118,10 @@ export interface PoolApi {
   readonly transfer?: (request: TransferRequest) => Promise<{ view: TransferView; isNew: boolean }>;
   /** What was signed for a transfer of the journal. */
   readonly transferProof?: (digest: Uint8Array) => Promise<TransferProofView | undefined>;
+  /** What paid a chat, by the `ref` of its entries. */
+  readonly paidChat?: (ref: Uint8Array) => Promise<PaidChatView | undefined>;
   readonly chat?: (
-    request: ChatRequest,
+    request: PaidChatRequest,
     onText: (text: string) => void,
     signal: AbortSignal,
   ) => Promise<ChatEnd>;

@@ -73,6 +73,12 @@ export const BUCKET = {
   shareHash: 0x70,
   /** digest of an adjustment → u64 sequence of its journal entry, and what was signed: see adjustment-records.ts. */
   adjustment: 0x6c,
+  /** `ref` of a chat → what was reserved for it, and by which allowance: see chat-records.ts. */
+  chat: 0x7c,
+  /** digest of an allowance → what was signed, and how much of it is spent. */
+  allowance: 0x7d,
+  /** `ref` of a chat → nothing, until it is settled. */
+  openChat: 0x7e,
 } as const;
 
 export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];

@@ -2,7 +2,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { PerAddress } from '#coordinator/ws/per-address.ts';
 import { type Endpoint, sendBounded } from '#coordinator/ws/server.ts';
-import { type ChatEvent, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatEvent, paidChatRequestSchema } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { parseMessage } from '#shared/protocol/worker.ts';
 
@@ -47,7 +47,7 @@ export class ChatEndpoint implements Endpoint {
   }
 
   async #answer(socket: WebSocket, text: string, signal: AbortSignal): Promise<void> {
-    const request = parseMessage(chatRequestSchema, text);
+    const request = parseMessage(paidChatRequestSchema, text);
     const { head, root } = await this.#api.model();
     const end = await this.#api.chat(
       request,

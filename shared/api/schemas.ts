@@ -3,6 +3,7 @@ import { epochSchema } from '#shared/api/epoch-schemas.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { SUBMISSION_STATES } from '#shared/lifecycle.ts';
 import { adjustmentRequestSchema } from '#shared/protocol/adjustment.ts';
+import { allowanceSchema } from '#shared/protocol/allowance.ts';
 import { STANDINGS } from '#shared/protocol/standing.ts';
 
 /** The public HTTP and WebSocket API: what comes in is checked against these, what goes out has their types. */
@@ -53,6 +54,10 @@ export const chatRequestSchema = z
     error: 'expected either a prompt or messages',
   });
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
+
+/** The same with what pays it, where the pool asks for a fee. */
+export const paidChatRequestSchema = chatRequestSchema.safeExtend({ payment: allowanceSchema.optional() });
+export type PaidChatRequest = z.infer<typeof paidChatRequestSchema>;
 
 export const chatResponseSchema = z.strictObject({
   text: z.string(),
@@ -426,6 +431,18 @@ export const transferProofSchema = z.strictObject({
   signature: z.string(),
 });
 export type TransferProofView = z.infer<typeof transferProofSchema>;
+
+/** `GET /chats/:ref`: what was reserved for a chat, and the allowance that its account signed for it. */
+export const paidChatSchema = z.strictObject({
+  ref: hex32,
+  /** Digest of the allowance, and the number of this chat among those that it paid. */
+  allowance: hex32,
+  number: z.number(),
+  reserved: z.string(),
+  token_units: z.string(),
+  signed: allowanceSchema,
+});
+export type PaidChatView = z.infer<typeof paidChatSchema>;
 
 /** `POST /adjustments` and `GET /adjustments/:digest`: the entry, and what the operator signed for it. */
 export const adjustmentSchema = z.strictObject({

@@ -1,3 +1,4 @@
+import { ChatAudit } from '#shared/block/audit-chats.ts';
 import {
   burns,
   decodeEntry,
@@ -25,9 +26,11 @@ export class JournalAudit {
   #minted = 0n;
   #burned = 0n;
   readonly #balances = new Map<string, bigint>();
+  readonly #chats: ChatAudit;
 
   constructor(networkId: Uint8Array) {
     this.#networkId = networkId;
+    this.#chats = new ChatAudit(networkId);
   }
 
   /** Where the replay stands. The root is computed when it is asked for: few places of a journal are in a seal. */
@@ -61,6 +64,7 @@ export class JournalAudit {
       () => `expected it to follow ${toHex(head)}, got ${toHex(entry.prev)}`,
     );
     checkSides(entry);
+    this.#chats.append(entry);
     this.#apply(entry);
     this.#tree = growTree(this.#tree, [bytes]).tree;
     this.#journal = { seq: seq + 1, head: entryDigest(this.#networkId, bytes) };

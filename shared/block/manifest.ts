@@ -6,6 +6,7 @@ import { must } from '#shared/errors/pool-error.ts';
 import { BASIS_POINTS } from '#shared/money.ts';
 import { checkRetargetRule, ruleOf } from '#shared/pow/retarget.ts';
 import { targetFromBits } from '#shared/pow/target.ts';
+import { CHAT_SPLIT_BP } from '#shared/reward/chat-moves.ts';
 
 /** A hundred times the usual reward: more would be a slip. */
 const MOST_GAIN_BP = 1_000_000;
@@ -100,7 +101,12 @@ const manifestSchema = z.strictObject({
     /** Part of the submitter's reward that vests after the held-out re-check. */
     vesting_bp: zUint.max(10_000),
   }),
-  fees: z.strictObject({ chat_token_units: zBigUint }),
+  fees: z.strictObject({
+    /** Base units per token of an answer; 0 where chats are free. */
+    chat_token_units: zBigUint,
+    /** Who gets them; without it CHAT_SPLIT_BP. */
+    split_bp: z.strictObject({ worker: zUint, royalties: zUint, pool: zUint }).optional(),
+  }),
   pool_key: zBytes(33),
   governors: z.strictObject({ threshold: zUint.min(1), keys: z.array(zBytes(33)).min(1) }),
 });
@@ -139,6 +145,12 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   );
   checkHeldOut(manifest);
   checkKeys(manifest);
+  const { worker, royalties, pool: toPool } = manifest.fees.split_bp ?? CHAT_SPLIT_BP;
+  must(
+    worker + royalties + toPool === 10_000,
+    'BLOCK_ENCODING',
+    'Meta payload: expected the split of fees to sum to 10000 basis points',
+  );
   targetFromBits(manifest.pow.bits);
   const rule = ruleOf(manifest.pow);
   if (rule) checkRetargetRule(rule);

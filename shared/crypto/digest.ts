@@ -26,6 +26,7 @@ export type DigestKind =
   | 'challenge'
   | 'owner'
   | 'adjustment'
+  | 'chat'
   | 'tensor'
   | 'tensor-list';
 

@@ -68,6 +68,7 @@ export const ERRORS = {
   ADDRESS: [400, 'The address is not valid.'],
   AMOUNT: [400, 'The amount is not a whole number of base units in range.'],
   ADJUSTMENT: [400, 'The adjustment is not one that can be made.'],
+  PAYMENT: [402, 'The chat costs something, and nothing pays it.'],
   TRANSFER_FORM: [400, 'The transfer is not one that can be made.'],
   TRANSFER_NONCE: [409, 'The nonce of the transfer is used, or transfers before it are missing.'],
   TRANSFER_EXPIRED: [409, 'The transfer has expired.'],

@@ -1,9 +1,9 @@
-import { keccak_256 } from '@noble/hashes/sha3.js';
 import { z } from 'zod';
-import { concatBytes, fromHex, toHex, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { fromHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { DOMAIN_FIELDS, domainOf, typedDigest } from '#shared/protocol/typed-data.ts';
 
 /** A payment from one account to another, as its owner signs it. PROTOCOL §13. */
 export interface Transfer {
@@ -23,13 +23,6 @@ const MAX_NONCE = 2n ** 53n - 1n;
 /** Unix seconds of the year 9999: a later one is a mistake in the unit. */
 const MAX_EXPIRY = 253_402_300_799n;
 
-const DOMAIN = { name: 'AI-Block Pool', version: '1' } as const;
-const DOMAIN_FIELDS = [
-  { name: 'name', type: 'string' },
-  { name: 'version', type: 'string' },
-  // The network stands in the salt: wallets refuse a chainId that is not the one they are connected to.
-  { name: 'salt', type: 'bytes32' },
-] as const;
 const TRANSFER_FIELDS = [
   { name: 'from', type: 'address' },
   { name: 'to', type: 'address' },
@@ -44,40 +37,21 @@ export function transferTypedData(networkId: Uint8Array, transfer: Transfer) {
   return {
     types: { EIP712Domain: [...DOMAIN_FIELDS], Transfer: [...TRANSFER_FIELDS] },
     primaryType: 'Transfer' as const,
-    domain: { ...DOMAIN, salt: `0x${toHex(networkId)}` as const },
+    domain: domainOf(networkId),
     message: { from, to, amount: `${amount}`, nonce: `${nonce}`, expiry: `${expiry}` },
   };
 }
 
-/** What is signed: keccak256(0x1901 ‖ domain separator ‖ hash of the transfer). EIP-712. */
+/** What is signed. EIP-712. */
 export function transferDigest(networkId: Uint8Array, transfer: Transfer): Uint8Array {
   const { from, to, amount, nonce, expiry } = transfer;
-  const struct = keccak_256(
-    concatBytes(
-      typeHash('Transfer', TRANSFER_FIELDS),
-      word(BigInt(from)),
-      word(BigInt(to)),
-      word(amount),
-      word(nonce),
-      word(expiry),
-    ),
-  );
-  return keccak_256(concatBytes(Uint8Array.of(0x19, 0x01), domainSeparator(networkId), struct));
-}
-
-function domainSeparator(networkId: Uint8Array): Uint8Array {
-  const { name, version } = DOMAIN;
-  const texts = [name, version].map((text) => keccak_256(utf8ToBytes(text)));
-  return keccak_256(concatBytes(typeHash('EIP712Domain', DOMAIN_FIELDS), ...texts, networkId));
-}
-
-function typeHash(type: string, fields: readonly { readonly name: string; readonly type: string }[]) {
-  return keccak_256(utf8ToBytes(`${type}(${fields.map((f) => `${f.type} ${f.name}`).join(',')})`));
-}
-
-/** A number as 32 bytes, big-endian. */
-function word(value: bigint): Uint8Array {
-  return fromHex(value.toString(16).padStart(64, '0'), 32);
+  return typedDigest(networkId, { type: 'Transfer', fields: TRANSFER_FIELDS }, [
+    from,
+    to,
+    amount,
+    nonce,
+    expiry,
+  ]);
 }
 
 /** `POST /transfer`: numbers as decimal text, since JSON's are not exact. */

@@ -9,6 +9,9 @@ export const vestingAccount = (networkId: Uint8Array): string => keylessAccount(
 export const accruedAccount = (networkId: Uint8Array, owner: string): string =>
   keylessAccount(networkId, `accrued ${owner}`);
 
+/** Where the fees of chats lie until these are settled. PROTOCOL §16. */
+export const chatAccount = (networkId: Uint8Array): string => keylessAccount(networkId, 'chat');
+
 /** An address that no key has: only the rules of the journal move what is on it. */
 function keylessAccount(networkId: Uint8Array, text: string): string {
   const bytes = digest('account', networkId, utf8ToBytes(text));

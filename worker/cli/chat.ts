@@ -1,8 +1,10 @@
 import { createInterface } from 'node:readline/promises';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { type ChatMessage, type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
+import { parseAmount, UNIT } from '#shared/money.ts';
+import type { AllowanceRequest } from '#shared/protocol/allowance.ts';
+import { addKeystoreOptions, type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
 import { streamChat } from '#worker/client/chat-stream.ts';
 
 interface ChatFlags {
@@ -17,6 +19,10 @@ interface ChatFlags {
   readonly repetitionPenalty?: number;
   readonly stop?: string[];
   readonly seed?: number;
+  readonly keystore?: string;
+  readonly passwordFile?: string;
+  readonly keyFile?: string;
+  readonly spend: bigint;
   readonly json: boolean;
 }
 
@@ -27,8 +33,7 @@ const MAX_SENT_MESSAGES = 100;
 /** `aiblock chat`: asks the model at the head. */
 export function register(program: Command, environment: CommandEnvironment): void {
   const collect = (stop: string, before: string[] = []) => [...before, stop];
-  program
-    .command('chat')
+  addKeystoreOptions(program.command('chat'))
     .summary('ask the model at the head')
     .description(
       'Asks the model at the head and prints the answer as it is made. Without a text, a terminal becomes a conversation; of other input, every line is a question of its own.',
@@ -49,6 +54,13 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--repetition-penalty <r>', 'above 1: fewer repetitions', numberOption(0.1, 10, 'any'))
     .option('--stop <text>', 'the answer ends before this text; may be given several times', collect)
     .option('--seed <n>', 'the same seed gives the same answer of the same head', numberOption(0, 0xffffffff))
+    .option('--key-file <file>', 'pay with the plain key in this file')
+    .option(
+      '--spend <tokens>',
+      'what this session may cost at most, where the pool asks for fees',
+      spendOption,
+      UNIT,
+    )
     .option('--json', 'one JSON object per line', false)
     .addHelpText(
       'after',
@@ -57,27 +69,66 @@ export function register(program: Command, environment: CommandEnvironment): voi
         'aiblock chat "Who are you?" --system "Answer in one sentence." --top-p 0.9',
         'aiblock chat --raw "The whale" --max-tokens 200 --temperature 0.6 --seed 7',
         'aiblock chat < questions.txt',
+        'aiblock chat "Call me" --keystore wallet.json --spend 0.1',
       ),
     )
     .action(async (text: string | undefined, flags: ChatFlags) => {
-      if (text === undefined) await converse(flags, environment);
-      else await ask([userSays(text)], flags, environment);
+      const paying = { ...flags, payment: await paymentOf(flags, environment) };
+      if (text === undefined) await converse(paying, environment);
+      else await ask([userSays(text)], paying, environment);
     });
 }
 
 const userSays = (content: string): ChatMessage => ({ role: 'user', content });
 
+/** Longer than anybody talks in one sitting. */
+const ALLOWED_SECONDS = 3_600;
+
+/** An allowance of the key that is named; none where none is: then the pool must be one whose chats are free. */
+async function paymentOf(
+  flags: ChatFlags,
+  environment: CommandEnvironment,
+): Promise<AllowanceRequest | undefined> {
+  const { keystore, keyFile, spend: limit } = flags;
+  if (keystore === undefined && keyFile === undefined) return undefined;
+  // Late: who pays nothing need not wait for the cryptography.
+  const [{ ApiClient }, { allowChat }, { readWallet }, { askPassword }] = await Promise.all([
+    import('#worker/client/api-client.ts'),
+    import('#worker/wallet/allow-chat.ts'),
+    import('#worker/wallet/wallet-file.ts'),
+    import('#worker/wallet/password.ts'),
+  ]);
+  const { stdin, err, signal, now } = environment;
+  const key = await readWallet(keystore ?? (keyFile as string), () =>
+    askPassword({ file: flags.passwordFile, stdin, err, signal }),
+  );
+  const expiry = BigInt(Math.floor(now() / 1000) + ALLOWED_SECONDS);
+  return allowChat(new ApiClient(flags.coordinator), key, { limit, expiry });
+}
+
+function spendOption(text: string): bigint {
+  try {
+    return parseAmount(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+type PayingFlags = ChatFlags & { readonly payment: AllowanceRequest | undefined };
+
 /** Prints the answer and returns it. */
 async function ask(
   messages: readonly ChatMessage[],
-  flags: ChatFlags,
+  flags: PayingFlags,
   environment: CommandEnvironment,
 ): Promise<string> {
   const { out, signal } = environment;
   let answer = '';
   let end = '';
   try {
-    for await (const event of streamChat(flags.coordinator, requestOf(messages, flags), signal)) {
+    const { payment } = flags;
+    const request = { ...requestOf(messages, flags), ...(payment && { payment }) };
+    for await (const event of streamChat(flags.coordinator, request, signal)) {
       if (event.type === 'token') answer += event.text;
       if (flags.json) out(`${JSON.stringify(event)}\n`);
       else if (event.type === 'token') out(printable(event.text));
@@ -91,7 +142,7 @@ async function ask(
 }
 
 /** Line by line; at a terminal each with those before it, and an error does not end the conversation. */
-async function converse(flags: ChatFlags, environment: CommandEnvironment): Promise<void> {
+async function converse(flags: PayingFlags, environment: CommandEnvironment): Promise<void> {
   const { stdin, out, err, signal } = environment;
   const atTerminal = stdin.isTTY === true && !flags.json;
   const lines = createInterface({ input: stdin, signal });

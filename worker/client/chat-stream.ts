@@ -1,6 +1,6 @@
 import { on } from 'node:events';
 import WebSocket from 'ws';
-import { type ChatEvent, type ChatRequest, chatEventSchema } from '#shared/api/schemas.ts';
+import { type ChatEvent, chatEventSchema, type PaidChatRequest } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { parseMessage } from '#shared/protocol/worker.ts';
 import { webSocketUrl } from '#worker/client/urls.ts';
@@ -15,7 +15,7 @@ const MAX_EVENT_BYTES = 1024 * 1024;
  */
 export async function* streamChat(
   coordinator: string,
-  request: ChatRequest,
+  request: PaidChatRequest,
   signal: AbortSignal,
 ): AsyncGenerator<Exclude<ChatEvent, { type: 'error' }>> {
   const url = webSocketUrl(coordinator, 'ws/chat');
