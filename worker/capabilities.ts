@@ -1,9 +1,7 @@
 import type { Capabilities } from '#shared/protocol/capabilities.ts';
-import { type Grinder, HEADER_BYTES, NONCE_SPACE } from '#worker/mine/grinder.ts';
+import type { Grinder } from '#worker/mine/grinder.ts';
+import { hashRate } from '#worker/mine/hash-rate.ts';
 import type { BackendReport } from '#worker/model/backend/self-test.ts';
-
-/** Long enough for every thread to be under way, short enough that a start need not wait. */
-const MEASURE_MS = 300;
 
 export interface Machine {
   readonly cores: number;
@@ -28,11 +26,4 @@ export async function capabilitiesOf(
     })),
     hashesPerSecond: grinder ? Math.round(await hashRate(grinder)) : 0,
   };
-}
-
-/** All threads on a target that nothing meets. */
-async function hashRate(grinder: Grinder): Promise<number> {
-  const job = { header: new Uint8Array(HEADER_BYTES), target: 0n, start: 0n, count: NONCE_SPACE };
-  const { hashes, ms } = await grinder.grind(job, AbortSignal.timeout(MEASURE_MS));
-  return ms > 0 ? (Number(hashes) * 1000) / ms : 0;
 }

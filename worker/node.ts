@@ -12,10 +12,11 @@ import { Evaluator } from '#worker/evaluate/evaluator.ts';
 import { EvaluateRole } from '#worker/evaluate/role.ts';
 import { chatHost, evaluationHosts, type Seat } from '#worker/hosts.ts';
 import type { Log } from '#worker/log.ts';
+import { chooseGrinder, grinderMakers, mayHaveGpu } from '#worker/mine/choose-grinder.ts';
 import { Courtesy } from '#worker/mine/courtesy.ts';
 import type { Grinder } from '#worker/mine/grinder.ts';
 import { MineRole } from '#worker/mine/role.ts';
-import { createWasmGrinder } from '#worker/mine/wasm-grinder.ts';
+import type { WantedGrinder } from '#worker/mine/wanted-grinder.ts';
 import { chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
 import { Runner, type WorkRole } from '#worker/runner.ts';
@@ -35,6 +36,7 @@ export interface WorkerOptions {
   readonly roles: readonly Role[];
   /** Hashing threads. */
   readonly threads: number;
+  readonly grinder: WantedGrinder;
   readonly backend: WantedBackend;
   /** Ids of `chooseDevices`; where it is left out, the backend takes what it finds. */
   readonly devices?: readonly string[] | undefined;
@@ -148,7 +150,7 @@ async function build(options: WorkerOptions, deps: WorkerDependencies, line: Lin
   const { log, now, machine } = deps;
   const has = (role: Role) => options.roles.includes(role);
   const seats = has('evaluate') || has('chat') ? await chooseSeats(options, log, line.signal) : [];
-  const grinder = has('mine') ? await createWasmGrinder({ threads: options.threads }) : undefined;
+  const grinder = has('mine') ? await pickGrinder(options, log) : undefined;
   const courtesy = new Courtesy(grinder, machine.cores);
   const during = <T>(compute: () => Promise<T>) => courtesy.during(compute);
   const places = { ...options, memoryBytes: machine.memoryBytes };
@@ -180,6 +182,13 @@ async function build(options: WorkerOptions, deps: WorkerDependencies, line: Lin
     await closeAll(hosts, grinder);
     throw error;
   }
+}
+
+async function pickGrinder({ grinder: wanted, threads }: WorkerOptions, log: Log): Promise<Grinder> {
+  const hasGpu = await mayHaveGpu();
+  const { name, grinder } = await chooseGrinder(wanted, grinderMakers(threads, log), { log, hasGpu });
+  log.info(`hashing with ${name}`, { threads: grinder.threads });
+  return grinder;
 }
 
 async function closeAll(hosts: readonly ProcessHost[], grinder: Grinder | undefined): Promise<void> {

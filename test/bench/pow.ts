@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
+import { benchCourtesy } from '#test/bench/pow/courtesy.ts';
 import { figure, type Report } from '#test/bench/report.ts';
 import { build } from '#worker/mine/build.mjs';
 import { type Grinder, HEADER_BYTES, NONCE_OFFSET } from '#worker/mine/grinder.ts';
@@ -50,6 +51,7 @@ export async function bench(report: Report): Promise<void> {
   } finally {
     await Promise.all([one.close(), two.close()]);
   }
+  await benchCourtesy(report);
 }
 
 async function measure(one: Grinder, two: Grinder): Promise<Rates> {

@@ -17,6 +17,7 @@ import { addStatus } from '#worker/cli/worker-status.ts';
 import { workerToken } from '#worker/env.ts';
 import { createLog } from '#worker/log.ts';
 import { defaultThreads } from '#worker/mine/courtesy.ts';
+import { WANTED_GRINDERS, type WantedGrinder } from '#worker/mine/wanted-grinder.ts';
 
 const MAX_NAME_CHARS = 60;
 
@@ -26,6 +27,7 @@ interface WorkerFlags {
   readonly dataDir: string;
   readonly roles: Role[];
   readonly threads: number;
+  readonly grinder: WantedGrinder;
   readonly backend: WantedBackend;
   readonly memoryBudget?: number;
   readonly devices?: readonly string[];
@@ -60,6 +62,11 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--data-dir <folder>', 'folder of the key and the cache', settings.dataDir)
     .option('--roles <list>', `what it does: ${ROLES.join(',')}`, listOption(ROLES), [...ROLES])
     .option('--threads <n>', 'hashing threads', numberOption(1, 256), defaultThreads(availableParallelism()))
+    .addOption(
+      new Option('--grinder <name>', 'what seeks nonces; auto: the fastest that hashes rightly here')
+        .choices(WANTED_GRINDERS)
+        .default('auto'),
+    )
     .addOption(
       new Option('--backend <name>', 'compute backend').choices(WANTED_BACKENDS).default(settings.backend),
     )

@@ -1,20 +1,33 @@
 // One hashing thread of the WebAssembly grinder. Plain JavaScript, since a worker thread does not inherit the
 // TypeScript loader. `layout` and the meaning of what is shared are in wasm-grinder.ts.
 import { createHash } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 
 const HEADER_BYTES = 264;
 const NONCE_OFFSET = 256;
+const LOWEST_PRIORITY = 19;
 /** Nonces per claim: 2 to 20 ms of hashing, the time it takes to notice a pause or an abort. */
 const SLICE = 1 << 14;
 
-const { bytes, shared, layout } = workerData;
+const { bytes, shared, layout, background } = workerData;
+if (background) stepBack();
 const flags = new Int32Array(shared, 0, 1);
 const offsets = new BigUint64Array(shared);
 if (!WebAssembly.validate(bytes)) throw new Error('this Node runs no WebAssembly SIMD');
 const { exports: wasm } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
 const header = new Uint8Array(wasm.memory.buffer, wasm.header.value, HEADER_BYTES);
 const headerView = new DataView(wasm.memory.buffer, wasm.header.value, HEADER_BYTES);
+
+/** The lowest priority for this thread alone: Linux knows it by a number of its own. Elsewhere it stays as it is. */
+function stepBack() {
+  try {
+    setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), LOWEST_PRIORITY);
+  } catch {
+    // Another system, or one that does not let us: then it only pauses where it is asked to.
+  }
+}
 
 /** Claims and searches slices until none is left below the best find. Returns the hashes computed. */
 function grind(job) {

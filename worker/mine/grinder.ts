@@ -41,6 +41,8 @@ export interface GrindResult {
  */
 export interface Grinder {
   readonly threads: number;
+  /** What it takes from everything else on the machine. */
+  readonly device: 'cpu' | 'gpu';
   grind(job: GrindJob, signal: AbortSignal, shares?: ShareSink): Promise<GrindResult>;
   pause(): void;
   resume(): void;

@@ -13,6 +13,7 @@ const SLICE = 2048n;
 export function createJsGrinder(): Grinder {
   return new SlicedGrinder({
     threads: 1,
+    device: 'cpu',
     slice: () => SLICE,
     search: async (job) => {
       const nonce = lowestNonce(job);

@@ -13,6 +13,7 @@ import { Turns } from '#worker/mine/turns.ts';
 /** What searches a piece of a range at a time. */
 export interface Searcher {
   readonly threads: number;
+  readonly device: 'cpu' | 'gpu';
   /** Nonces per piece, so that a piece takes some 20 ms: the time it takes to notice a pause or an abort. */
   slice(): bigint;
   /** The lowest nonce of a range that meets the target, or null, and how many hashes that took. */
@@ -23,6 +24,7 @@ export interface Searcher {
 /** A grinder over anything that can search a range in one go. */
 export class SlicedGrinder implements Grinder {
   readonly threads: number;
+  readonly device: 'cpu' | 'gpu';
   readonly #searcher: Searcher;
   readonly #turns = new Turns();
   #closed = false;
@@ -32,6 +34,7 @@ export class SlicedGrinder implements Grinder {
   constructor(searcher: Searcher) {
     this.#searcher = searcher;
     this.threads = searcher.threads;
+    this.device = searcher.device;
   }
 
   async grind(job: GrindJob, signal: AbortSignal, shares?: ShareSink): Promise<GrindResult> {

@@ -13,6 +13,8 @@ import { Turns } from '#worker/mine/turns.ts';
 export interface WasmGrinderOptions {
   /** Hashing threads, 1 to 256: one per core that may be used. */
   readonly threads: number;
+  /** At the lowest priority: it takes what nobody else on the machine wants. Linux only. */
+  readonly background?: boolean;
 }
 
 const MODULE_URL = new URL('./grinder.wasm', import.meta.url);
@@ -40,7 +42,10 @@ type Report = 'ready' | { readonly share: bigint } | bigint;
  * Starts the WebAssembly SIMD grinder. Throws BACKEND where grinder.wasm was not built, or where this Node
  * cannot run it.
  */
-export async function createWasmGrinder({ threads }: WasmGrinderOptions): Promise<Grinder> {
+export async function createWasmGrinder({
+  threads,
+  background = false,
+}: WasmGrinderOptions): Promise<Grinder> {
   must(
     Number.isInteger(threads) && threads >= 1 && threads <= 256,
     'OPTION',
@@ -49,13 +54,14 @@ export async function createWasmGrinder({ threads }: WasmGrinderOptions): Promis
   const bytes = await readFile(MODULE_URL).catch((cause: unknown) => {
     throw new PoolError('BACKEND', 'grinder.wasm is missing: run `npm run setup`', {}, { cause });
   });
-  const grinder = new WasmGrinder(bytes, threads);
+  const grinder = new WasmGrinder(bytes, { threads, background });
   await grinder.ready();
   return grinder;
 }
 
 class WasmGrinder implements Grinder {
   readonly threads: number;
+  readonly device = 'cpu';
   readonly #workers: readonly Worker[];
   readonly #ready: Promise<unknown>;
   readonly #flags: Int32Array;
@@ -64,12 +70,14 @@ class WasmGrinder implements Grinder {
   #failure: PoolError | null = null;
   #closed = false;
 
-  constructor(bytes: Uint8Array, threads: number) {
+  constructor(bytes: Uint8Array, { threads, background }: Required<WasmGrinderOptions>) {
     this.threads = threads;
     const shared = new SharedArrayBuffer(SHARED.bytes);
     this.#flags = new Int32Array(shared, 0, 1);
     this.#offsets = new BigUint64Array(shared);
-    this.#workers = Array.from({ length: threads }, () => this.#start(bytes, shared));
+    this.#workers = Array.from({ length: threads }, () =>
+      this.#start({ bytes, shared, layout: SHARED, background }),
+    );
     this.#ready = Promise.all(this.#workers.map((worker) => report(worker)));
   }
 
@@ -108,9 +116,9 @@ class WasmGrinder implements Grinder {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 
-  #start(bytes: Uint8Array, shared: SharedArrayBuffer): Worker {
+  #start(workerData: object): Worker {
     // No flags of ours for the thread: it is plain JavaScript, and the TypeScript loader would only cost time.
-    const worker = new Worker(THREAD_URL, { execArgv: [], workerData: { bytes, shared, layout: SHARED } });
+    const worker = new Worker(THREAD_URL, { execArgv: [], workerData });
     worker.on('error', (cause) => {
       this.#failure ??= new PoolError('BACKEND', `hashing thread: ${messageOf(cause)}`, {}, { cause });
     });

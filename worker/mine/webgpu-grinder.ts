@@ -55,6 +55,7 @@ export async function createWebgpuGrinder(
 
 class WebgpuSearcher implements Searcher {
   readonly threads = 1;
+  readonly device = 'gpu';
   readonly #host: ProcessHost;
   #slice = FIRST_SLICE;
 

@@ -52,6 +52,7 @@ describe('a worker', { skip: skipWithout('redis-server') }, () => {
           dataDir,
           roles: ['mine'],
           threads: 1,
+          grinder: 'wasm',
           backend: 'auto',
           evaluators: 1,
           drainMs: 0,

@@ -2,9 +2,13 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { Courtesy, defaultThreads } from '#worker/mine/courtesy.ts';
 
-function traced(threads: number): { threads: number; pause(): void; resume(): void; calls: string[] } {
+function traced(threads: number, device: 'cpu' | 'gpu' = 'cpu') {
   const calls: string[] = [];
-  return { threads, calls, pause: () => calls.push('pause'), resume: () => calls.push('resume') };
+  const [pause, resume] = ['pause', 'resume'].map((call) => () => void calls.push(call)) as [
+    () => void,
+    () => void,
+  ];
+  return { threads, device, calls, pause, resume };
 }
 
 it('pauses hashing on two cores while something is computed', async () => {
@@ -29,6 +33,33 @@ it('leaves hashing alone where there are cores for all', async () => {
     await new Courtesy(grinder, cores).during(async () => {});
     assert.deepEqual(grinder.calls, []);
   }
+});
+
+it('pauses a GPU that hashes, however many cores there are', async () => {
+  const grinder = traced(1, 'gpu');
+  await new Courtesy(grinder, 64).during(async () => {});
+  assert.deepEqual(grinder.calls, ['pause', 'resume']);
+});
+
+it('hashes in short turns while a long computation goes on, for three percent of the time', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const grinder = traced(1);
+  let end = () => {};
+  const computing = new Courtesy(grinder, 2).during(() => new Promise<void>((resolve) => (end = resolve)));
+  t.mock.timers.tick(4_999);
+  assert.deepEqual(grinder.calls, ['pause']);
+  t.mock.timers.tick(1);
+  assert.deepEqual(grinder.calls, ['pause', 'resume']);
+  t.mock.timers.tick(150);
+  assert.deepEqual(grinder.calls, ['pause', 'resume', 'pause']);
+  t.mock.timers.tick(5_000);
+  t.mock.timers.tick(150);
+  assert.equal(grinder.calls.length, 5);
+  end();
+  await computing;
+  assert.equal(grinder.calls.at(-1), 'resume');
+  t.mock.timers.tick(60_000);
+  assert.equal(grinder.calls.length, 6);
 });
 
 it('computes without a grinder', async () => {
