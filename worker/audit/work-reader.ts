@@ -3,7 +3,7 @@ import { WorkAudit } from '#shared/block/audit-work.ts';
 import type { Attestation } from '#shared/block/body.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
 import type { WorkKind, WorkUnit } from '#shared/block/work-log.ts';
-import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
+import { bigintFromBytes, equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { evaluationCredit } from '#shared/reward/evaluation-credit.ts';
 import { type Holding, UnitWindow, type WindowSpan } from '#shared/reward/unit-window.ts';
@@ -67,6 +67,7 @@ export class WorkReader {
     this.#at(() => {
       const unit = this.#audit.append(bytes);
       if (this.#kind === 'evaluation') this.#checkEvaluation(unit);
+      else checkGrinding(unit);
       this.#window.add(unit);
     });
   }
@@ -94,4 +95,13 @@ export class WorkReader {
   #at<T>(check: () => T): T {
     return at(`${this.#kind} unit ${this.count}`, check);
   }
+}
+
+/** A hash that takes so many tries on average lies below 2²⁵⁶ / credit. */
+function checkGrinding({ ref, credit }: WorkUnit): void {
+  must(
+    bigintFromBytes(ref) * credit < 2n ** 256n,
+    'JOURNAL',
+    () => `its hash ${toHex(ref)} is not worth a credit of ${credit}`,
+  );
 }

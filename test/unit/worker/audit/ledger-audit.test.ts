@@ -133,6 +133,11 @@ const CORRUPTIONS: readonly Corruption[] = [
   ['a unit left out', ({ work }) => void work.grinding.shift(), 'grinding unit 0'],
   ['the newest units left out', ({ work }) => void work.grinding.splice(1), 'grinding unit 1'],
   ['another credit', ({ work }) => changeUnit(work.grinding, 2, { credit: 9n }), `B${HEAD}`],
+  [
+    'a credit that its hash is not worth',
+    ({ work }) => changeUnit(work.grinding, 0, { credit: 2n ** 60n }),
+    'grinding unit 0',
+  ],
   ['another address', ({ work }) => changeUnit(work.evaluation, 1, { address: stranger }), `B${HEAD}`],
   [
     'work that nobody did',
