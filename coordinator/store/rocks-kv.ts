@@ -4,12 +4,12 @@ import type RocksDB from 'rocksdb-native';
 import type { Iterator as RocksIterator } from 'rocksdb-native';
 import { compareBytes, readU64be, u64be } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
+import { Slab } from '#shared/slab.ts';
 import { HighWaterMark } from './high-water-mark.ts';
 import { corrupt, ioError } from './io-error.ts';
 import { BUCKET, bucketKey, bucketRange } from './keys.ts';
 import type { KV, KvEntry, KvOp, KvRange } from './kv.ts';
 import { acquirePidLock, type PidLock } from './pid-lock.ts';
-import { Slab } from './slab.ts';
 import { WalSync } from './wal-sync.ts';
 
 /** Tolerate a torn tail, refuse a record that does not check: RocksDB's default drops all that follows it. */

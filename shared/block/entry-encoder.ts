@@ -1,6 +1,7 @@
 import { type CborValue, encodeCbor } from '#shared/block/cbor.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { Slab } from '#shared/slab.ts';
 
 /** Major types of RFC 8949, in the upper three bits of an item's first byte. */
 const UINT = 0x00;
@@ -67,6 +68,7 @@ function isShortAscii(text: string): boolean {
 class Writer {
   readonly #bytes = new Uint8Array(ROOM);
   readonly #view = new DataView(this.#bytes.buffer);
+  readonly #slab = new Slab();
   #at = 0;
 
   begin(): this {
@@ -75,7 +77,7 @@ class Writer {
   }
 
   taken(): Uint8Array {
-    return this.#bytes.slice(0, this.#at);
+    return this.#slab.copy(this.#bytes.subarray(0, this.#at));
   }
 
   key(name: keyof typeof KEYS): this {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { Slab } from '#coordinator/store/slab.ts';
+import { Slab } from '#shared/slab.ts';
 
 it('gives every array back as it was, whatever comes behind it', () => {
   const sizes = fc.array(fc.constantFrom(0, 1, 33, 300, 16_384, 16_385, 1_100_000), { maxLength: 200 });
