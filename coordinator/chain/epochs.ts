@@ -8,13 +8,13 @@ import {
   readEpochs,
 } from '#coordinator/store/epoch-records.ts';
 import { type HeldOutResult, heldOutResult } from '#coordinator/store/held-out-results.ts';
-import { readAllShards, readShard } from '#coordinator/store/held-out-shards.ts';
+import { readLeaves, readShard } from '#coordinator/store/held-out-shards.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
 import type { Block } from '#shared/block/verify-block.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
-import { merklePath } from '#shared/crypto/merkle.ts';
+import { pathOfLeaves } from '#shared/crypto/merkle.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { countSeal, type EpochCount, goesOn, heldOutShards, heldOutWindows } from '#shared/pol/epochs.ts';
 import { deltaAt } from '#shared/pol/rule.ts';
@@ -84,12 +84,13 @@ export class Epochs {
     must(record.over, 'STATE', `epoch ${number} is not over`);
     if (record.revealed) return record;
     const { manifest } = await this.#metaOf(record);
-    const all = await readAllShards(this.#kv, record.root, heldOutShards(manifest.validation));
-    const shards = Array.from({ length: record.shards }, (_, i) => {
-      const index = record.firstShard + i;
-      const bytes = all[index] as Uint8Array;
-      return { hash: sha256(bytes), bytes: bytes.length, path: merklePath(all, index) };
-    });
+    const { root, firstShard } = record;
+    const leaves = await readLeaves(this.#kv, root, heldOutShards(manifest.validation));
+    const shards = [];
+    for (let index = firstShard; index < firstShard + record.shards; index++) {
+      const bytes = (await readShard(this.#kv, root, index)) as Uint8Array;
+      shards.push({ hash: sha256(bytes), bytes: bytes.length, path: pathOfLeaves(leaves, index) });
+    }
     const revealed = { ...record, revealed: { at, shards } };
     await this.#write(revealed);
     return revealed;

@@ -1,7 +1,7 @@
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
-import { merkleRoot } from '#shared/crypto/merkle.ts';
+import { merkleLeaf, merkleRoot, rootOfLeaves } from '#shared/crypto/merkle.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
 /* The bytes of held-out shards. Nothing here decides who may see them: see epochs.ts. */
@@ -24,14 +24,17 @@ export async function readShard(kv: KV, root: Uint8Array, index: number): Promis
   return later ?? ofGenesis;
 }
 
-/** All shards of a held-out part. STORE_CORRUPT where they are not those of the root. */
-export async function readAllShards(kv: KV, root: Uint8Array, count: number): Promise<Uint8Array[]> {
-  const found = await Promise.all(Array.from({ length: count }, (_, i) => readShard(kv, root, i)));
-  const shards = found.filter((shard) => shard !== undefined);
+/** Leaf hashes of a held-out part, one shard in memory at a time. STORE_CORRUPT where they are not those of the root. */
+export async function readLeaves(kv: KV, root: Uint8Array, count: number): Promise<Uint8Array[]> {
+  const leaves: Uint8Array[] = [];
+  for (let index = 0; index < count; index++) {
+    const shard = await readShard(kv, root, index);
+    if (shard) leaves.push(merkleLeaf(shard));
+  }
   must(
-    shards.length === count && equalBytes(merkleRoot(shards), root),
+    leaves.length === count && equalBytes(rootOfLeaves(leaves), root),
     'STORE_CORRUPT',
     () => `the store lacks the ${count} held-out shards of root ${toHex(root)}; restore it from a backup`,
   );
-  return shards;
+  return leaves;
 }

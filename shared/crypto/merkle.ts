@@ -26,9 +26,19 @@ function parents(level: readonly Uint8Array[]): Uint8Array[] {
 
 /** Root over the leaves' bytes; 32 zero bytes for none. */
 export function merkleRoot(leaves: readonly Uint8Array[]): Uint8Array {
-  let level = leaves.map((leaf) => merkleLeaf(leaf));
+  return rootOfLeaves(leaves.map((leaf) => merkleLeaf(leaf)));
+}
+
+/** The same from the leaves' hashes, where their bytes are too many to be in memory. */
+export function rootOfLeaves(hashes: readonly Uint8Array[]): Uint8Array {
+  let level = [...hashes];
   while (level.length > 1) level = parents(level);
   return level[0] ?? ZERO_32;
+}
+
+/** As `merklePath`, from the leaves' hashes. */
+export function pathOfLeaves(hashes: readonly Uint8Array[], index: number): Uint8Array[] {
+  return stepsOf(hashes, index).map(({ hash }) => hash);
 }
 
 /** Siblings from leaf `index` to the root, bottom up; levels where the node moves up alone have none. */
@@ -44,8 +54,15 @@ export interface MerkleStep {
 
 /** The path from leaf `index` to the root, as steps. */
 export function merkleSteps(leaves: readonly Uint8Array[], index: number): MerkleStep[] {
+  return stepsOf(
+    leaves.map((leaf) => merkleLeaf(leaf)),
+    index,
+  );
+}
+
+function stepsOf(hashes: readonly Uint8Array[], index: number): MerkleStep[] {
   const steps: MerkleStep[] = [];
-  let level = leaves.map((leaf) => merkleLeaf(leaf));
+  let level = [...hashes];
   for (let at = index; level.length > 1; at >>= 1) {
     const hash = level[at ^ 1];
     if (hash) steps.push({ side: at % 2 === 1 ? 'left' : 'right', hash });

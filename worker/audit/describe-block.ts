@@ -127,7 +127,7 @@ function manifestRows(manifest: Manifest): Section['rows'] {
       'validation set',
       `${validation.windows} windows of ${validation.context} tokens in ${validation.shards.length} shards, root ${toHex(validation.root)}`,
     ),
-    row('held out', `${validation.held_out.windows} windows, root ${toHex(validation.held_out.root)}`),
+    row('held out', heldOutText(validation.held_out)),
     row('gate', gateText(gate)),
     row(
       'quorum',
@@ -174,4 +174,10 @@ function tryTo<T>(read: () => T): T | undefined {
   } catch {
     return undefined;
   }
+}
+
+function heldOutText({ windows, root, epoch }: Manifest['validation']['held_out']): string {
+  const revealed =
+    epoch && `, of which ${epoch.shards} shards are revealed after every ${epoch.seals} submissions`;
+  return `${windows} windows, root ${toHex(root)}${revealed ?? ''}`;
 }
