@@ -215,10 +215,9 @@ describe('the operator', { skip: skipWithout('redis-server') }, () => {
     await assert.rejects(ask('create-token', terms), { code: 'ADDRESS' });
   });
 
-  it('a token that was used as the coordinator died enrolled its worker: both stand', async () => {
+  it('a token and the worker that it enrolled outlive a restart', async () => {
     const token = await run('worker-token', 'create', '--name', 'cut');
     const worker = await FakeWorker.attach({ url: pool.url, key: newKeyPair(), token });
-    // As kill -9 leaves it: the next start finds what the store has.
     await pool.restart();
     const back = await FakeWorker.attach({ url: pool.url, key: worker.options.key, token: '' });
     assert.notEqual(back.bearer, '');
