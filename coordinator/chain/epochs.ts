@@ -9,6 +9,7 @@ import {
 } from '#coordinator/store/epoch-records.ts';
 import { type HeldOutResult, heldOutResult } from '#coordinator/store/held-out-results.ts';
 import { readLeaves, readShard } from '#coordinator/store/held-out-shards.ts';
+import { corrupt } from '#coordinator/store/io-error.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
@@ -69,7 +70,7 @@ export class Epochs {
     let parts: Block[] = [];
     for (let at = this.#height + 1; at <= this.#chain.height('B'); at++) {
       const block = await this.#chain.block('B', at);
-      must(block, 'STORE_CORRUPT', `block B${at} is missing; restore a backup`);
+      if (!block) throw corrupt(`block B${at} is missing`);
       parts.push(block);
       if (decodeParameterBody(block.body).seal === undefined) continue;
       await this.#sealed(parts);
@@ -205,6 +206,6 @@ async function* readPart(
   { start, end }: { start: number; end: number },
 ): AsyncGenerator<Uint8Array> {
   const bytes = await readShard(kv, root, index);
-  must(bytes, 'STORE_CORRUPT', `held-out shard ${index} of ${toHex(root)} is missing; restore a backup`);
+  if (!bytes) throw corrupt(`held-out shard ${index} of ${toHex(root)} is missing`);
   yield bytes.subarray(start, end);
 }

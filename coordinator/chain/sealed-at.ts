@@ -1,7 +1,7 @@
 import type { Chain } from '#coordinator/chain/chain.ts';
+import { corrupt } from '#coordinator/store/io-error.ts';
 import { decodeParameterBody, type Seal } from '#shared/block/body.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
-import { must } from '#shared/errors/pool-error.ts';
 import { modelRoot, type TensorRef } from '#shared/weights/model-root.ts';
 
 /** A submission as its blocks have it, long after: what it changed, and the model that it changed. */
@@ -24,15 +24,12 @@ export async function sealedAt(
   const { first, last } = heights;
   const blocks = await chain.blocks('B', first, last - first + 1);
   const seal = blocks.at(-1);
-  must(seal, 'STORE_CORRUPT', `block B${last} is missing; restore a backup`);
+  if (!seal) throw corrupt(`block B${last} is missing`);
   const body = decodeParameterBody(seal.body);
-  must(body.seal, 'STORE_CORRUPT', `block B${last} seals nothing; restore a backup`);
+  if (!body.seal) throw corrupt(`block B${last} seals nothing`);
   const before = await modelAt(chain, first - 1);
-  must(
-    equalBytes(modelRoot(before.values()), body.seal.base),
-    'STORE_CORRUPT',
-    () => `the blocks below B${first} do not make the model ${toHex(body.seal?.base ?? body.root)}`,
-  );
+  if (!equalBytes(modelRoot(before.values()), body.seal.base))
+    throw corrupt(`the blocks below B${first} do not make the model ${toHex(body.seal.base)}`);
   return {
     submission: body.submission,
     miner: seal.header.minerPub,
@@ -53,7 +50,7 @@ async function modelAt(chain: Chain, height: number): Promise<Map<string, Tensor
     else missing += 1;
   for (let at = height; missing > 0 && at >= 0; at--) {
     const block = await chain.block('B', at);
-    must(block, 'STORE_CORRUPT', `block B${at} is missing; restore a backup`);
+    if (!block) throw corrupt(`block B${at} is missing`);
     const tensor = tensorOf(block);
     if (tensors.has(tensor.name)) continue;
     tensors.set(tensor.name, tensor);

@@ -1,8 +1,8 @@
+import { corrupt } from '#coordinator/store/io-error.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { decodeCborAs, encodeCbor, zUint } from '#shared/block/cbor.ts';
 import { decodeEntry, type JournalEntry } from '#shared/block/journal.ts';
-import { must } from '#shared/errors/pool-error.ts';
 import { type AdjustmentRequest, adjustmentRequestSchema } from '#shared/protocol/adjustment.ts';
 
 /** An adjustment of the journal with all that was signed. */
@@ -19,7 +19,7 @@ export async function readAdjustment(kv: KV, digest: Uint8Array): Promise<Adjust
   if (!value) return undefined;
   const { seq, ...request } = decodeCborAs(recordSchema, value, 'Adjustment record');
   const bytes = await kv.get(bucketKey(BUCKET.journalEntry, seq));
-  must(bytes, 'STORE_CORRUPT', `journal entry ${seq} is missing`);
+  if (!bytes) throw corrupt(`journal entry ${seq} is missing`);
   return { entry: decodeEntry(bytes), request };
 }
 

@@ -1,8 +1,8 @@
+import { corrupt } from '#coordinator/store/io-error.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { merkleLeaf, merkleRoot, rootOfLeaves } from '#shared/crypto/merkle.ts';
-import { must } from '#shared/errors/pool-error.ts';
 
 /* The bytes of held-out shards. Nothing here decides who may see them: see epochs.ts. */
 
@@ -31,10 +31,7 @@ export async function readLeaves(kv: KV, root: Uint8Array, count: number): Promi
     const shard = await readShard(kv, root, index);
     if (shard) leaves.push(merkleLeaf(shard));
   }
-  must(
-    leaves.length === count && equalBytes(rootOfLeaves(leaves), root),
-    'STORE_CORRUPT',
-    () => `the store lacks the ${count} held-out shards of root ${toHex(root)}; restore it from a backup`,
-  );
+  if (leaves.length !== count || !equalBytes(rootOfLeaves(leaves), root))
+    throw corrupt(`the store lacks the ${count} held-out shards of root ${toHex(root)}`);
   return leaves;
 }

@@ -47,6 +47,7 @@ export async function makeMoneyPool(dir: string): Promise<void> {
   const genesis = createGenesis({
     ...{ name: 'money', unsafeKeys: true, governor: UNSAFE_DEV_GOVERNOR, pool: UNSAFE_DEV_POOL },
     ...{ timestampMs: DEV_TIMESTAMP_MS, content, pow: { bits: EASY_BITS }, reward: REWARD },
+    quorum: { attestations: 1 },
   });
   await writeGenesis({ kv, payloads: new PayloadStore(kv) }, { genesis, content });
   await kv.close();

@@ -28,7 +28,7 @@ it('money is conserved, moved once, never below zero, and the same after a crash
         await rm(root, { recursive: true });
       }
     }),
-    { numRuns: RUNS, interruptAfterTimeLimit: 60_000 },
+    { numRuns: RUNS, interruptAfterTimeLimit: 60_000, includeErrorInReport: true },
   );
   t.diagnostic(`${operations} operations`);
 });

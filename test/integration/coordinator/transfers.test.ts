@@ -20,7 +20,11 @@ const BOB = privateKeyToAccount(`0x${'22'.repeat(32)}`);
 const NOW = 1_800_000_000_000;
 const EXPIRY = 1_800_000_060n;
 
-async function request(change: Partial<Transfer> = {}, signer = ALICE): Promise<TransferRequest> {
+async function request(
+  change: Partial<Transfer> = {},
+  signer = ALICE,
+  network = NETWORK,
+): Promise<TransferRequest> {
   const transfer = {
     from: ALICE.address,
     to: BOB.address,
@@ -29,7 +33,7 @@ async function request(change: Partial<Transfer> = {}, signer = ALICE): Promise<
     expiry: EXPIRY,
     ...change,
   };
-  const { types, primaryType, domain, message } = transferTypedData(NETWORK, transfer);
+  const { types, primaryType, domain, message } = transferTypedData(network, transfer);
   const signature = await signer.signTypedData({ types, primaryType, domain, message } as never);
   return { ...message, signature };
 }
@@ -109,6 +113,8 @@ describe('transfers', () => {
   it('SIGNATURE for another signer, another network and a changed field', async () => {
     await refused('SIGNATURE', transfers.submit(await request({ nonce: 2n }, BOB)));
     await refused('SIGNATURE', transfers.submit({ ...(await request({ nonce: 2n })), amount: '11' }));
+    const elsewhere = await request({ nonce: 2n }, ALICE, new Uint8Array(32).fill(4));
+    await refused('SIGNATURE', transfers.submit(elsewhere));
   });
 
   it('TRANSFER_EXPIRED', async () => {
