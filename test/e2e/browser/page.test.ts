@@ -65,6 +65,8 @@ describe('the page of a running pool', {
     assert.notEqual(await textOf(page.getByRole('link', { name: /^block B / })), headBefore);
     assert.ok((await drawnPixels(page, '[data-testid=loss-chart]')) > 1_000, 'the curve is drawn');
     assert.equal(await page.locator('[data-testid=blocks] > li').count(), 2);
+    // Its work counts for the next reward.
+    await page.getByTestId('shares').getByText('100.0 %').first().waitFor();
   });
 
   test('a group of blocks opens to its tensors', async () => {

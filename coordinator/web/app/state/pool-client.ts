@@ -1,4 +1,5 @@
 import type { EpochView } from '#shared/api/epoch-schemas.ts';
+import type { PoolSharesView } from '#shared/api/reward-schemas.ts';
 import type { BlockView, FeedEvent, Overview, SubmissionView } from '#shared/api/schemas.ts';
 import { Feed, type FeedPorts } from '../net/feed.ts';
 import type { GetJson } from '../net/ports.ts';
@@ -21,6 +22,8 @@ const POLL_MS = 15_000;
 const REFRESH_DELAY_MS = 150;
 /** Submissions whose blocks are shown at first. */
 const FIRST_GROUPS = 10;
+/** Accounts of each kind of work: those with the most credit. */
+const SHOWN_SHARES = 5;
 
 export interface PoolPorts extends FeedPorts {
   readonly get: GetJson;
@@ -115,16 +118,17 @@ export class PoolClient {
   }
 
   async #refresh(): Promise<void> {
-    const [overview, { submissions }, { epochs }, blocks] = await Promise.all([
+    const [overview, { submissions }, { epochs }, shares, blocks] = await Promise.all([
       this.#ports.get('overview') as Promise<Overview>,
       this.#ports.get('submissions?limit=20') as Promise<{ submissions: SubmissionView[] }>,
       this.#ports.get(`epochs?limit=${KEPT_EPOCHS}`) as Promise<{ epochs: EpochView[] }>,
+      this.#ports.get(`pool/shares?limit=${SHOWN_SHARES}`) as Promise<PoolSharesView>,
       this.#getBlocks('limit=20'),
     ]);
     const before = this.#state.overview;
     const base = before && before.network !== overview.network ? forgetNetwork(this.#state) : this.#state;
     const known = withEpochs(withSubmissions(withOverview(base, overview), submissions), epochs);
-    this.#set(withBlocks(known, blocks));
+    this.#set(withBlocks({ ...known, shares }, blocks));
     await this.#fillGroups();
   }
 

@@ -1,4 +1,5 @@
 import type { EpochView } from '#shared/api/epoch-schemas.ts';
+import type { PoolSharesView } from '#shared/api/reward-schemas.ts';
 import type {
   BlockView,
   FeedEvent,
@@ -29,6 +30,8 @@ export interface PoolState {
   readonly workers: readonly WorkerView[];
   /** Newest last. */
   readonly epochs: readonly EpochView[];
+  /** Who would share the next reward. */
+  readonly shares: PoolSharesView | null;
   /** By height, one point each. */
   readonly losses: readonly LossPoint[];
   /** Submissions now in each state. */
@@ -45,6 +48,7 @@ export const EMPTY_STATE: PoolState = {
   groups: [],
   workers: [],
   epochs: [],
+  shares: null,
   losses: [],
   counts: {},
   news: '',

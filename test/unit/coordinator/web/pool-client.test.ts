@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { PoolClient } from '#coordinator/web/app/state/pool-client.ts';
 import type { BlockView } from '#shared/api/schemas.ts';
 import { ManualSockets, ManualTimers, settle } from './stand-ins.ts';
-import { blockViews, epochView, hash, overviewView, submissionView } from './views.ts';
+import { blockViews, epochView, hash, overviewView, sharesView, submissionView } from './views.ts';
 
 /** A chain of submissions of 30 tensors each: more than one answer of twenty blocks can show. */
 const PARTS = 30;
@@ -18,6 +18,7 @@ function coordinator(blocks: BlockView[], over: { overview?: () => unknown } = {
     if (pathname === '/overview') return over.overview?.() ?? overviewView();
     if (pathname === '/submissions') return { submissions: [submissionView()] };
     if (pathname === '/epochs') return { epochs: [epochView()] };
+    if (pathname === '/pool/shares') return sharesView();
     const from = searchParams.get('from');
     const end = from === null ? blocks.length : Number(from) + limit;
     return { blocks: blocks.slice(from === null ? -limit : Number(from), end) };
@@ -38,6 +39,7 @@ test('once the feed is live, everything is asked for, and blocks are walked back
   assert.equal(client.state.connection, 'live');
   assert.equal(client.state.submissions.length, 1);
   assert.equal(client.state.epochs.length, 1);
+  assert.equal(client.state.shares?.windows.length, 2);
   assert.deepEqual(
     client.state.groups.map(({ first, last }) => [first, last]),
     [
@@ -47,7 +49,7 @@ test('once the feed is live, everything is asked for, and blocks are walked back
       [0, 29],
     ],
   );
-  assert.deepEqual(asked.slice(4), [
+  assert.deepEqual(asked.slice(5), [
     'chain/B/blocks?from=89&limit=1',
     'chain/B/blocks?from=59&limit=1',
     'chain/B/blocks?from=29&limit=1',
@@ -63,7 +65,8 @@ test('several heads at once are answered by one refresh', async () => {
   timers.advance(1_000);
   await settle();
   assert.deepEqual(asked.slice(before), [
-    ...['overview', 'submissions?limit=20', 'epochs?limit=20', 'chain/B/blocks?limit=20'],
+    ...['overview', 'submissions?limit=20', 'epochs?limit=20'],
+    ...['pool/shares?limit=5', 'chain/B/blocks?limit=20'],
   ]);
 });
 

@@ -1,4 +1,5 @@
 import type { EpochView } from '#shared/api/epoch-schemas.ts';
+import type { PoolSharesView } from '#shared/api/reward-schemas.ts';
 import type { BlockView, Overview, SubmissionView, WorkerView } from '#shared/api/schemas.ts';
 
 /** Views as the coordinator sends them, for the tests of the page's logic. */
@@ -17,6 +18,19 @@ export function submissionView(over: Partial<SubmissionView> = {}): SubmissionVi
     updated_at: 1_000,
     history: [{ state: 'received', at: 1_000 }],
     ...over,
+  };
+}
+
+export function sharesView(): PoolSharesView {
+  const window = { scheme: 'pplns', from: 0, to: 3, units: 3, credit: '4' } as const;
+  const address = '0x52908400098527886E0F7030069857D2E4169EE7';
+  const accounts = [{ address, units: 3, credit: '3', expected: '750' }];
+  return {
+    reward: '5000000000',
+    windows: [
+      { kind: 'evaluation', ...window, amount: '1000', accounts, workers: [] },
+      { kind: 'grinding', ...window, amount: '750', accounts, workers: [] },
+    ],
   };
 }
 
