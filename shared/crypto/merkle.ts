@@ -60,15 +60,35 @@ export function merkleSteps(leaves: readonly Uint8Array[], index: number): Merkl
   );
 }
 
+/** The paths of all leaves in their order, and the root, for as many hashes as one of them takes. */
+export function merkleTree(leaves: readonly Uint8Array[]): { root: Uint8Array; steps: MerkleStep[][] } {
+  const levels = levelsOf(leaves.map((leaf) => merkleLeaf(leaf)));
+  const root = levels.at(-1)?.[0] ?? ZERO_32;
+  return { root, steps: leaves.map((_, index) => stepsIn(levels, index)) };
+}
+
 function stepsOf(hashes: readonly Uint8Array[], index: number): MerkleStep[] {
-  const steps: MerkleStep[] = [];
-  let level = [...hashes];
-  for (let at = index; level.length > 1; at >>= 1) {
-    const hash = level[at ^ 1];
-    if (hash) steps.push({ side: at % 2 === 1 ? 'left' : 'right', hash });
+  return stepsIn(levelsOf(hashes), index);
+}
+
+/** All levels of the tree, from the hashes of the leaves to the root. */
+function levelsOf(hashes: readonly Uint8Array[]): (readonly Uint8Array[])[] {
+  let level = hashes;
+  const levels = [level];
+  while (level.length > 1) {
     level = parents(level);
+    levels.push(level);
   }
-  return steps;
+  return levels;
+}
+
+function stepsIn(levels: readonly (readonly Uint8Array[])[], index: number): MerkleStep[] {
+  return levels.flatMap((level, height) => {
+    const at = Math.floor(index / 2 ** height);
+    const isRight = at % 2 === 1;
+    const hash = level[isRight ? at - 1 : at + 1];
+    return hash ? [{ side: isRight ? ('left' as const) : ('right' as const), hash }] : [];
+  });
 }
 
 /** The root to which the steps lead from a leaf's bytes. */

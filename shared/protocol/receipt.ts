@@ -3,7 +3,7 @@ import { decodeUnit, type WorkUnit } from '#shared/block/work-log.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { type KeyPair, sign, verifySignature } from '#shared/crypto/keys.ts';
-import { merkleSteps, rootAfterSteps } from '#shared/crypto/merkle.ts';
+import { merkleTree, rootAfterSteps } from '#shared/crypto/merkle.ts';
 import { must } from '#shared/errors/pool-error.ts';
 
 const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`));
@@ -26,14 +26,12 @@ export type Receipt = z.infer<typeof receiptSchema>;
 
 /** One receipt per encoded unit, for one signature. */
 export function makeReceipts(networkId: Uint8Array, units: readonly Uint8Array[], pool: KeyPair): Receipt[] {
-  const paths = units.map((_, i) => merkleSteps(units, i));
-  const [first] = units;
-  if (!first) return [];
-  const root = rootAfterSteps(first, paths[0] ?? []);
+  if (units.length === 0) return [];
+  const { root, steps } = merkleTree(units);
   const signature = toHex(sign(digest('receipt', networkId, root), pool.secretKey));
   return units.map((unit, i) => ({
     unit: toHex(unit),
-    path: (paths[i] ?? []).map(({ side, hash }) => ({ side, hash: toHex(hash) })),
+    path: (steps[i] ?? []).map(({ side, hash }) => ({ side, hash: toHex(hash) })),
     signature,
   }));
 }

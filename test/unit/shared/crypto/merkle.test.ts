@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { merkleLeaf, merklePath, merkleRoot, verifyMerklePath } from '#shared/crypto/merkle.ts';
+import {
+  merkleLeaf,
+  merklePath,
+  merkleRoot,
+  merkleSteps,
+  merkleTree,
+  rootAfterSteps,
+  verifyMerklePath,
+} from '#shared/crypto/merkle.ts';
 import { flipBit, readVectors } from '#test/helpers/vectors.ts';
 
 const { trees } = readVectors<{
@@ -72,4 +80,17 @@ test('property: every leaf has a proof; another order has another root', () => {
       assert.notDeepEqual(merkleRoot(leaves.slice(1)), root);
     }),
   );
+});
+
+test('the paths of all leaves are those of each, under the same root', () => {
+  for (const count of [0, 1, 2, 3, 7, 8, 13]) {
+    const leaves = Array.from({ length: count }, (_, i) => Uint8Array.of(i));
+    const { root, steps } = merkleTree(leaves);
+    assert.deepEqual(root, merkleRoot(leaves));
+    assert.deepEqual(
+      steps,
+      leaves.map((_, i) => merkleSteps(leaves, i)),
+    );
+    for (const [i, leaf] of leaves.entries()) assert.deepEqual(rootAfterSteps(leaf, steps[i] ?? []), root);
+  }
 });
