@@ -97,7 +97,8 @@ export class Courier {
     this.#flight = undefined;
     // What does not gain over a head that it was not made for may do so once it is added to it.
     const overtaken = code === 'GATE_NOT_BETTER' && flight.base !== head.view.root;
-    if (overtaken && flight.leads) pace.lookSoon();
+    // And what was signed for the Meta block before is only to be signed again.
+    if ((overtaken || code === 'SUBMISSION_META') && flight.leads) pace.lookSoon();
     else pace.failed();
     report({
       type: 'rejected',

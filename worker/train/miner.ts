@@ -49,7 +49,7 @@ export class Miner {
   readonly #courier: Courier;
   #head!: Head;
   #judge!: Judge;
-  /** Belongs to one Meta block: another one starts all of it again. */
+  /** Belongs to one configuration and tokenizer: where they are others, all of it starts again. */
   #training!: Training;
   /** What is judged and submitted. */
   #average!: WeightAverage;
@@ -172,7 +172,7 @@ export class Miner {
     const before = this.#head;
     const { index: height } = head.view.head;
     const { root } = head.view;
-    if (head.meta.payload !== before.meta.payload) {
+    if (!isSameModel(head, before)) {
       this.#deps.report({ type: 'head', height, root, continued: 'restarted' });
       this.#training.dispose();
       await this.#begin(head);
@@ -263,4 +263,9 @@ export class Miner {
 
 function seed(random: () => number): number {
   return Math.floor(random() * 2 ** 32);
+}
+
+/** A Meta block that changes rules, gate or reward leaves what was trained as it is. */
+function isSameModel({ meta: { manifest: a } }: Head, { meta: { manifest: b } }: Head): boolean {
+  return a.config === b.config && a.tokenizer === b.tokenizer;
 }

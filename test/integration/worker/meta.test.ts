@@ -59,9 +59,13 @@ describe('aiblock meta', { skip: skipWithout('redis-server') }, () => {
     assert.equal((await ruling()).fields.name, 'renamed');
     assert.match(await fine('show'), /Governors {11}2 of 0x/);
     assert.match(await fine('show', '0'), /^Meta block A0 /);
+    const verified = await aiblock(['verify', 'A', '1', '--coordinator', pool.url]);
+    assert.equal(verified.code, 0, verified.stdout + verified.stderr);
+    assert.match(verified.stdout, /candour/);
 
     // Two of two, one of them in an encrypted wallet.
     const next = join(home, 'next.meta');
+    const { vesting_bp: before } = (await ruling()).fields.reward as { vesting_bp: number };
     await fine('propose', next, '--set', 'reward.vesting_bp=1000');
     const cheap = { n: 1024, r: 8, p: 1 } as never;
     const keystore = await save('governor.json', await encryptKeystore(successors[0], 'pass', cheap));
@@ -71,7 +75,7 @@ describe('aiblock meta', { skip: skipWithout('redis-server') }, () => {
     assert.match((await run('commit', next)).stderr, /^error SIGNATURE: /);
     await fine('sign', next, '--key-file', plain);
     const { changes, signed_by: signed } = JSON.parse(await fine('diff', next, '--json'));
-    assert.deepEqual(changes, [{ path: 'reward.vesting_bp', before: 0, after: 1000 }]);
+    assert.deepEqual(changes, [{ path: 'reward.vesting_bp', before, after: 1000 }]);
     assert.equal(signed.length, 2);
     await fine('commit', next);
     assert.match(
