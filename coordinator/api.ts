@@ -4,7 +4,7 @@ import type { PaidChat } from '#coordinator/chat/paid-chat.ts';
 import type { Enrolment } from '#coordinator/dispatch/enrolment.ts';
 
 import type { Workers } from '#coordinator/dispatch/workers.ts';
-import { epochDetail, epochViews } from '#coordinator/epoch-views.ts';
+import { epochDetail, epochViews, heldOutView } from '#coordinator/epoch-views.ts';
 import type { GovernStage } from '#coordinator/govern/govern.ts';
 import { metaView } from '#coordinator/govern/meta-view.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
@@ -76,7 +76,10 @@ export function poolApi(parts: ApiParts): PoolApi {
     submissions: async (filter) => (await submissions.list(filter)).map(view),
     submission: async (id) => {
       const record = await submissions.get(id);
-      return record && submissionDetail(record, live?.progress(toHex(record.id)));
+      if (!record) return undefined;
+      const detail = submissionDetail(record, live?.progress(toHex(record.id)));
+      const heldOut = await heldOutView(epochs, id);
+      return heldOut ? { ...detail, held_out: heldOut } : detail;
     },
     blocks: async (id, { from, limit }) => {
       const start = from ?? Math.max(0, chain.height(id) - limit + 1);

@@ -2,6 +2,7 @@ import type { Epochs } from '#coordinator/chain/epochs.ts';
 import type { EpochRecord } from '#coordinator/store/epoch-records.ts';
 import type { HeldOutResult } from '#coordinator/store/held-out-results.ts';
 import type { EpochDetail, EpochView } from '#shared/api/epoch-schemas.ts';
+import type { SubmissionView } from '#shared/api/schemas.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 
 /** An epoch as the API and the feed show it. */
@@ -32,6 +33,16 @@ export async function epochDetail(epochs: Epochs, number: number): Promise<Epoch
     windows: { first: windows[0] ?? 0, count: windows.length },
     results: results.filter((result) => result !== undefined).map(evidenceOf),
   };
+}
+
+/** How a submission stands in its epoch; undefined where it belongs to none. */
+export async function heldOutView(
+  epochs: Epochs,
+  submission: Uint8Array,
+): Promise<SubmissionView['held_out']> {
+  const found = epochs.of(submission);
+  if (!found) return undefined;
+  return { epoch: found.epoch.number, held: (await epochs.result(submission))?.held ?? null };
 }
 
 const resultsOf = (epochs: Epochs, { members }: EpochRecord) =>

@@ -143,6 +143,8 @@ export const submissionSchema = z.strictObject({
   blocks: z.strictObject({ first: z.number(), last: z.number() }).optional(),
   /** Base units to the submitter, as decimal text. */
   reward: z.string().optional(),
+  /** Its epoch, and whether it held on what that revealed (null while not known); in `GET /submissions/:id` alone. */
+  held_out: z.strictObject({ epoch: z.number(), held: z.boolean().nullable() }).optional(),
   error: errorBodySchema.shape.error.optional(),
 });
 export type SubmissionView = z.infer<typeof submissionSchema>;

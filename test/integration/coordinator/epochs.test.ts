@@ -73,6 +73,7 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     const first = await seal(pool, 1);
     const open = await until('it is counted', async () => (await epochs(pool))[0]);
     assert.deepEqual([open.state, open.submissions.length], ['open', 1]);
+    assert.deepEqual((await pool.submission(first.id)).held_out, { epoch: 0, held: null });
     const { address } = first.key;
     const parts = await account(pool, address);
     assert.equal(parts.vesting, (parts.reward * 3n) / 10n);
@@ -91,6 +92,8 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
         [file.id, false],
       ],
     );
+    assert.deepEqual((await pool.submission(first.id)).held_out, { epoch: 0, held: true });
+    assert.deepEqual((await pool.submission(file.id)).held_out, { epoch: 0, held: false });
     const released = await account(pool, address);
     assert.deepEqual([released.balance, released.vesting], [parts.reward, 0n]);
     const forfeited = await account(pool, tunedKey.address);
