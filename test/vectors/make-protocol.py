@@ -77,13 +77,14 @@ def make_body():
 
 
 def make_manifest():
-    reward = manifest()["reward"]
+    reward, validation = manifest()["reward"], manifest()["validation"]
     schedule = {"gain_micro_nats": 40_000, "least_bp": 2_500, "most_bp": 20_000}
     capped = {**schedule, "halving_seals": 1_000, "supply_units": 2_100_000_000_000_000}
     cases = [
         manifest(), manifest(reward={**reward, "units": 2**64 - 1}, rules=[], unsafe_keys=False),
         manifest(reward={**reward, "schedule": schedule, "scheme": "solo", "min_payout_units": 0}),
         manifest(reward={**reward, "schedule": capped, "scheme": "prop", "min_payout_units": 2**64 - 1}),
+        manifest(reward={**reward, "vesting_bp": 3_000}, validation={**validation, "held_out": {**validation["held_out"], "epoch": {"seals": 5, "shards": 1}}}),
     ]
     write("manifest", {"manifests": [{"value": m, "bytes": cbor(m), "hash": sha256(cbor(m))} for m in cases]})
 
