@@ -20,6 +20,7 @@ import type { WantedGrinder } from '#worker/mine/wanted-grinder.ts';
 import { chooseBackend, describeBackend } from '#worker/model/backend/choose.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
 import { Runner, type WorkRole } from '#worker/runner.ts';
+import { Health } from '#worker/status/health.ts';
 import { StatusReporter } from '#worker/status/reporter.ts';
 import { StatusServer } from '#worker/status/server.ts';
 import { statusFile } from '#worker/status/status-file.ts';
@@ -92,6 +93,7 @@ export async function runWorker(
   const parts = await build(options, { ...deps, log }, { key, send, signal });
   const book = new ReceiptBook(join(options.dataDir, 'worker', 'receipts.jsonl'), { ...key, log });
   const runner = new Runner([loggingRole(log), tally, book, ...parts.roles]);
+  const health = await Health.start(tally, deps.now);
   const connection = new WorkerConnection(
     { coordinators: options.coordinators, drainMs: options.drainMs, worker: describe(options, parts) },
     {
@@ -101,7 +103,10 @@ export async function runWorker(
       log,
       random,
       token: deps.token,
-      load: () => loadOf(parts, deps),
+      load: () => {
+        const told = health.get();
+        return { ...loadOf(parts, deps), ...(told && { health: told }) };
+      },
     },
   );
   const status = await startStatus(options, deps, { parts, tally, runner }).catch(async (error: unknown) => {
@@ -117,6 +122,7 @@ export async function runWorker(
   try {
     await connection.run(signal);
   } finally {
+    health.close();
     await status?.close();
     await runner.close();
     log.info('stopped');

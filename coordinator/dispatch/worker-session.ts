@@ -1,6 +1,6 @@
+import { capabilitiesView, healthView } from '#coordinator/dispatch/machine-view.ts';
 import type { WorkerView } from '#shared/api/schemas.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
-import type { Capabilities } from '#shared/protocol/capabilities.ts';
 import type { Standing } from '#shared/protocol/standing.ts';
 import type { FromWorker, Role, ToWorker } from '#shared/protocol/worker.ts';
 
@@ -40,6 +40,7 @@ export class WorkerSession {
   hashesPerSecond = 0;
   tokensPerSecond = 0;
   rssBytes = 0;
+  #health: WorkerView['health'];
   /** What became of its shares since it connected, and the rate that they prove. */
   readonly shares = { accepted: 0, refused: 0, hashesPerSecond: 0 };
   lastSeenMs: number;
@@ -102,7 +103,8 @@ export class WorkerSession {
     return waiting;
   }
 
-  beat({ hashesPerSecond, tokensPerSecond, rssBytes }: Heartbeat): void {
+  beat({ hashesPerSecond, tokensPerSecond, rssBytes, health }: Heartbeat): void {
+    this.#health = health && healthView(health, this.lastSeenMs);
     this.hashesPerSecond = hashesPerSecond;
     this.tokensPerSecond = tokensPerSecond;
     this.rssBytes = rssBytes;
@@ -139,21 +141,7 @@ export class WorkerSession {
       mining: this.holds.mine,
       last_seen_at: this.lastSeenMs,
       ...(capabilities && { capabilities: capabilitiesView(capabilities) }),
+      ...(this.#health && { health: this.#health }),
     };
   }
-}
-
-function capabilitiesView({ backends, hashesPerSecond, memoryBytes, cores, node }: Capabilities) {
-  return {
-    backends: backends.map(({ name, device, gflops, memoryBytes: bytes }) => ({
-      name,
-      ...(device !== undefined && { device }),
-      ...(gflops !== undefined && { gflops }),
-      ...(bytes !== undefined && { memory_bytes: bytes }),
-    })),
-    hashes_per_second: hashesPerSecond,
-    memory_bytes: memoryBytes,
-    cores,
-    ...(node !== undefined && { node }),
-  };
 }

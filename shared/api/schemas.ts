@@ -251,6 +251,20 @@ export const workerSchema = z.strictObject({
   mining: z.number(),
   last_seen_at: z.number(),
   capabilities: capabilitiesViewSchema.optional(),
+  /** How its machine is; null where it does not tell. */
+  health: z
+    .strictObject({
+      gpus: z.array(
+        z.strictObject({
+          utilisation: z.number().nullable(),
+          celsius: z.number().nullable(),
+          memory_used_bytes: z.number().nullable(),
+        }),
+      ),
+      /** Its last warning or error. */
+      trouble: z.strictObject({ at: z.number(), message: z.string() }).nullable(),
+    })
+    .optional(),
   /** What the pool thinks of its results; left out where it has none. */
   reputation: z
     .strictObject({

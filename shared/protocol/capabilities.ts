@@ -34,3 +34,21 @@ export const capabilitiesSchema = z.strictObject({
   node: shown(40).optional(),
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
+
+/** How a machine is at this moment. */
+export const healthSchema = z.strictObject({
+  /** In the order of the driver; what it does not tell is left out. */
+  gpus: z
+    .array(
+      z.strictObject({
+        /** Busy share, 0 to 1. */
+        utilisation: measured.optional(),
+        celsius: measured.optional(),
+        memoryUsedBytes: measured.optional(),
+      }),
+    )
+    .max(64),
+  /** The last warning or error of the worker, and how long ago it was. */
+  trouble: z.strictObject({ agoMs: measured, message: shown(200) }).optional(),
+});
+export type WorkerHealth = z.infer<typeof healthSchema>;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { chatRequestSchema } from '#shared/api/schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { firstIssue } from '#shared/errors/schema-issue.ts';
-import { capabilitiesSchema, measured, shown } from '#shared/protocol/capabilities.ts';
+import { capabilitiesSchema, healthSchema, measured, shown } from '#shared/protocol/capabilities.ts';
 import { ownerProofSchema } from '#shared/protocol/owner.ts';
 import { receiptSchema } from '#shared/protocol/receipt.ts';
 import { STANDINGS } from '#shared/protocol/standing.ts';
@@ -59,6 +59,7 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     hashesPerSecond: measured,
     tokensPerSecond: measured,
     rssBytes: measured,
+    health: healthSchema.optional(),
   }),
   /** The worker can take one more lease of this role. */
   z.strictObject({ type: z.literal('ready'), role: z.enum(['evaluate', 'mine']) }),

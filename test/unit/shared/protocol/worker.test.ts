@@ -20,6 +20,7 @@ const capabilities = {
   cores: 8,
   node: '20.20.2',
 };
+const health = { gpus: [{ celsius: 41 }, {}], trouble: { agoMs: 5, message: 'the line broke' } };
 const deviceNamed = (device: string) => ({ ...capabilities, backends: [{ name: 'wasm', device }] });
 const evaluated = {
   type: 'evaluated',
@@ -49,6 +50,7 @@ test('messages of a worker are read as they are', () => {
     share,
     { type: 'proof', signature: hex(64) },
     { type: 'heartbeat', hashesPerSecond: 0, tokensPerSecond: 0.5, rssBytes: 1 },
+    { type: 'heartbeat', hashesPerSecond: 0, tokensPerSecond: 0, rssBytes: 1, health },
     { type: 'ready', role: 'mine' },
     { type: 'progress', lease: 'l', done: 0, total: 1 },
     { type: 'failed', lease: 'l', error: fault },
