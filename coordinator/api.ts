@@ -1,3 +1,4 @@
+import { accountsApi, type PayingParts } from '#coordinator/accounts-api.ts';
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Epochs } from '#coordinator/chain/epochs.ts';
 import type { PaidChat } from '#coordinator/chat/paid-chat.ts';
@@ -8,11 +9,8 @@ import { epochDetail, epochViews, heldOutView } from '#coordinator/epoch-views.t
 import type { GovernStage } from '#coordinator/govern/govern.ts';
 import { metaView } from '#coordinator/govern/meta-view.ts';
 import type { PoolApi, UploadApi } from '#coordinator/http/pool-api.ts';
-import type { Adjustments } from '#coordinator/ledger/adjustments.ts';
-import type { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
-import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import { payoutViewer } from '#coordinator/payout-view.ts';
@@ -23,19 +21,11 @@ import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/parts-intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
-import {
-  adjustmentView,
-  entryView,
-  paidChatView,
-  proofView,
-  submissionDetail,
-  submissionView,
-} from '#coordinator/views.ts';
+import { submissionDetail, submissionView } from '#coordinator/views.ts';
 import { blockView } from '#shared/api/block-view.ts';
 import type { LossPoint, MetaView, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
-import { accruedAccount } from '#shared/reward/keyless-account.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
 import { sortByName } from '#shared/weights/model-root.ts';
 
@@ -49,7 +39,7 @@ export interface ApiParts {
   readonly metrics: Metrics;
   readonly readiness: () => Promise<Readiness>;
   /** Absent where the pool is only read. */
-  readonly live?: {
+  readonly live?: PayingParts & {
     readonly workers: Workers;
     readonly spool: Spool;
     readonly claims: Pick<Claims, 'add'>;
@@ -57,9 +47,6 @@ export interface ApiParts {
     readonly pipeline: Pipeline;
     readonly govern: Pick<GovernStage, 'commit'>;
     readonly chat: Pick<PaidChat, 'answer'>;
-    readonly fees: Pick<ChatFees, 'find'>;
-    readonly adjustments: Pick<Adjustments, 'submit'>;
-    readonly transfers: Pick<Transfers, 'submit' | 'proof'>;
     readonly progress: (id: string) => { done: number; total: number } | undefined;
   };
 }
@@ -112,27 +99,9 @@ export function poolApi(parts: ApiParts): PoolApi {
       const encoded = await units.encoded(kind, from, Math.min(limit, Math.max(0, seq - from)));
       return { units: encoded.map(toHex), place: { seq, head: toHex(head) } };
     },
-    account: async (address) => ({
-      address,
-      balance: (await ledger.balance(address)).toString(),
-      vesting: (await ledger.vesting(address)).toString(),
-      accrued: (await ledger.balance(accruedAccount(chain.networkId, address))).toString(),
-      nonce: (await ledger.nonce(address)).toString(),
-    }),
+    ...accountsApi(parts),
     poolShares: sharesViewer(parts),
     payout: payoutViewer(parts),
-    accountEntries: async (address, page) =>
-      Promise.all(
-        (await ledger.accountEntries(address, page)).map(async (entry) => {
-          if (entry.kind !== 'adjustment') return entryView(entry);
-          const record = await ledger.adjustment(entry.ref);
-          return record ? adjustmentView(record).entry : entryView(entry);
-        }),
-      ),
-    adjustment: async (digest) => {
-      const record = await ledger.adjustment(digest);
-      return record && adjustmentView(record);
-    },
     payload: (hash, bearer) => payload(parts, hash, bearer),
     readiness: parts.readiness,
     metrics: () => parts.metrics.scrape(),
@@ -149,22 +118,6 @@ export function poolApi(parts: ApiParts): PoolApi {
             return { view: { claim: toHex(claim), claimed_at: at, expires_at: at + CLAIM_MS }, isNew };
           },
           chat: chatter(live.chat, parts.metrics),
-          paidChat: async (ref) => {
-            const found = await live.fees.find(ref);
-            return found && paidChatView(found);
-          },
-          adjust: async (request) => {
-            const { entry, isNew } = await live.adjustments.submit(request);
-            return { view: adjustmentView({ entry, request }), isNew };
-          },
-          transferProof: async (digest) => {
-            const proof = await live.transfers.proof(digest);
-            return proof && proofView(digest, proof);
-          },
-          transfer: async (request) => {
-            const { digest, entry, isNew } = await live.transfers.submit(request);
-            return { view: { digest: toHex(digest), entry: entryView(entry) }, isNew };
-          },
         }
       : {}),
   };
