@@ -9,6 +9,7 @@ import { register as ledger } from '#worker/cli/ledger.ts';
 import { register as meta } from '#worker/cli/meta.ts';
 import { register as miner } from '#worker/cli/miner.ts';
 import { register as proof } from '#worker/cli/proof.ts';
+import { register as receipts } from '#worker/cli/receipts.ts';
 import { register as submit } from '#worker/cli/submit.ts';
 import { register as train } from '#worker/cli/train.ts';
 import { register as upload } from '#worker/cli/upload.ts';
@@ -30,6 +31,7 @@ const COMMANDS = [
   verify,
   proof,
   ledger,
+  receipts,
   doctor,
   exportModel,
 ];

@@ -17,6 +17,7 @@ const WORKER_COMMANDS = [
   'verify',
   'proof',
   'ledger',
+  'receipts',
   'doctor',
   'export',
 ];

@@ -26,6 +26,7 @@ const COMMANDS = [
   'verify',
   'proof',
   'ledger',
+  'receipts',
   'wallet',
   'meta',
   'doctor',
