@@ -1,7 +1,6 @@
 import { ChainsAudit, type SealedSubmission } from '#shared/block/audit-chains.ts';
-import type { Move } from '#shared/block/journal.ts';
-import { toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
+import { differencesOf, type RewardDifference } from '#worker/audit/differences.ts';
 import { type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
 import { readMetaPayload } from '#worker/audit/payloads.ts';
 import type { CheckLine } from '#worker/audit/pool-audit.ts';
@@ -14,22 +13,6 @@ export interface LedgerAuditDependencies {
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly now: () => number;
-}
-
-/** A move of a reward that the journal has and ought not to have, or the reverse. */
-export interface RewardDifference {
-  /** B height of the seal. */
-  readonly height: number;
-  readonly submission: string;
-  readonly kind: string;
-  /** Null where it is minted. */
-  readonly from: string | null;
-  readonly to: string | null;
-  /** Base units. */
-  readonly expected: bigint;
-  readonly found: bigint;
-  /** Whether the seal fixed what is expected: then the journal was changed behind it. */
-  readonly sealFixedExpected: boolean;
 }
 
 export interface LedgerReport {
@@ -143,42 +126,4 @@ class LedgerAudit {
   #line(what: string, count: number, note: string): void {
     this.#checks.push({ what, count, ms: 0, note });
   }
-}
-
-type Sums = Map<
-  string,
-  { readonly kind: string; readonly from: string | null; readonly to: string | null; units: bigint }
->;
-
-/** Move by move: what is expected and what was found, where these differ. */
-export function differencesOf({
-  height,
-  submission,
-  expected,
-  found,
-  fixedSo,
-}: RecomputedReward): RewardDifference[] {
-  const [ought, has] = [sumsOf(expected), sumsOf(found)];
-  const keys = [...new Set([...ought.keys(), ...has.keys()])];
-  return keys
-    .map((key) => {
-      const { kind, from, to } = (ought.get(key) ?? has.get(key)) as NonNullable<ReturnType<Sums['get']>>;
-      return {
-        ...{ height, submission: toHex(submission), kind, from, to },
-        ...{ expected: ought.get(key)?.units ?? 0n, found: has.get(key)?.units ?? 0n },
-        sealFixedExpected: fixedSo,
-      };
-    })
-    .filter((difference) => difference.expected !== difference.found);
-}
-
-function sumsOf(moves: readonly Move[]): Sums {
-  const sums: Sums = new Map();
-  for (const { kind, from, to, amount } of moves) {
-    const key = `${kind} ${from} ${to}`;
-    const sum = sums.get(key) ?? { kind, from, to, units: 0n };
-    sum.units += amount;
-    sums.set(key, sum);
-  }
-  return sums;
 }

@@ -1,6 +1,7 @@
 import { formatAmount } from '#shared/money.ts';
 import { oneLine } from '#worker/audit/describe-block.ts';
-import type { LedgerReport, RewardDifference } from '#worker/audit/ledger-audit.ts';
+import type { RewardDifference } from '#worker/audit/differences.ts';
+import type { LedgerReport } from '#worker/audit/ledger-audit.ts';
 import { checkLines, columns, verdict } from '#worker/audit/report-text.ts';
 
 /** The report of a ledger, for people. */

@@ -7,6 +7,7 @@ import type { JournalEntry, JournalHead } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { checkAdjustments } from '#worker/audit/adjustments.ts';
+import { differencesOf, refuseDifference } from '#worker/audit/differences.ts';
 import { at, atAsync, type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
 import { checkEpochs, type ShownEpochs } from '#worker/audit/held-out.ts';
 import { recheckHeldOut } from '#worker/audit/held-out-losses.ts';
@@ -15,6 +16,7 @@ import { type LossComparison, type LossEvaluator, recheckLosses } from '#worker/
 import { checkMetaView, checkModelView } from '#worker/audit/model-view.ts';
 import { checkPayload, type PayloadClaim, readMetaPayload } from '#worker/audit/payloads.ts';
 import type { Progress } from '#worker/audit/progress.ts';
+import { RewardReplay } from '#worker/audit/reward-replay.ts';
 import { eachOf, sampleOf } from '#worker/audit/some.ts';
 import { type AuditSource, blocksOf } from '#worker/audit/source.ts';
 
@@ -204,6 +206,7 @@ class PoolAudit {
     });
     const settled = at('the journal', () => rewards.settle(view.head.index));
     this.#line('rewards', settled, 'entries are those that the seals fixed');
+    await this.#rewardsAnew(until.seq);
     if (vesting.epochs.length > 0) {
       const parts = at('the journal', () => vesting.finish());
       this.#line('vested parts', parts, 'released or forfeited once, as the held-out checks say');
@@ -235,6 +238,20 @@ class PoolAudit {
       const held = results.filter((result) => result.held).length;
       const note = `${results.length} held-out checks: ${held} hold, ${results.length - held} do not${shards ? '; shards lead to the root' : ''}`;
       return { count: over, note };
+    });
+  }
+
+  /** From the logs of work to the last unit: a seal may have fixed what does not follow. */
+  #rewardsAnew(until: number): Promise<void> {
+    return this.#step('rewards computed anew', this.#seals.length, async (done) => {
+      const replay = new RewardReplay(this.#deps.source, {
+        ...{ networkId: this.#chains.networkId, seals: this.#seals, until, done },
+      });
+      const rewards = await replay.run();
+      const [wrong] = rewards.flatMap(differencesOf);
+      if (wrong) onBlock('B', wrong.height, () => refuseDifference(wrong));
+      const { evaluation, grinding } = replay.units;
+      return { count: rewards.length, note: `from ${evaluation} evaluation and ${grinding} grinding units` };
     });
   }
 

@@ -24,6 +24,7 @@ import {
 } from '#test/helpers/stored-pool.ts';
 import { auditLedger } from '#worker/audit/ledger-audit.ts';
 import { ledgerReportJson, ledgerReportText } from '#worker/audit/ledger-report.ts';
+import { auditPool } from '#worker/audit/pool-audit.ts';
 import { SILENT } from '#worker/audit/progress.ts';
 import { HttpSource } from '#worker/audit/source.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
@@ -107,6 +108,19 @@ describe('auditLedger', () => {
     assert.equal(finding, undefined);
     assert.equal(differences.length, 4);
     assert.ok(differences.every(({ sealFixedExpected }) => !sealFixedExpected));
+  });
+
+  it('JOURNAL: the audit of the whole pool finds it too', async () => {
+    server.pool = fixedBy(withMoves(toStranger));
+    const signal = new AbortController().signal;
+    const { finding } = await auditPool(
+      { chain: 'both', payloads: true, losses: 0 },
+      {
+        ...{ source: new HttpSource(new ApiClient(server.url), signal), progress: SILENT, signal },
+        ...{ now: () => 0, random: () => 0, evaluator: () => assert.fail() },
+      },
+    );
+    assert.deepEqual([finding?.at, finding?.code], [`B${HEAD}`, 'JOURNAL']);
   });
 
   it('tells of single units that moved between two workers, and of a reward that is missing', async () => {

@@ -76,6 +76,7 @@ describe('auditPool', () => {
         ['payloads', new Set(CHAIN.blocks.map(({ payload }) => sha256(payload))).size],
         ['journal entries', CHAIN.journal.seq],
         ['rewards', 2],
+        ['rewards computed anew', 2],
         ['balances', vectorPool().balances.size],
       ],
     );
