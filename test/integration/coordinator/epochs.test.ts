@@ -14,9 +14,11 @@ import {
 import { payoutSchema } from '#shared/api/reward-schemas.ts';
 import { accountSchema, entriesSchema } from '#shared/api/schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
-import { verifyMerklePath } from '#shared/crypto/merkle.ts';
+import { merkleRoot, verifyMerklePath } from '#shared/crypto/merkle.ts';
+import { auditCoordinator } from '#test/helpers/audit-coordinator.ts';
 import { aiblock } from '#test/helpers/child.ts';
 import { better, type EvaluateLease } from '#test/helpers/fake-worker.ts';
+import { proposalFor, propose } from '#test/helpers/proposal.ts';
 import { fileOf, post, SMALL_TENSOR, smallContent } from '#test/helpers/small-genesis.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
@@ -181,6 +183,37 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     await change(shard);
     for (const number of [0, 1]) await settled(pool, number);
     assert.equal((await account(pool, first.key.address)).balance, reward);
+  });
+
+  it('ends an epoch where other held-out text is named, on the shards of the one before', async () => {
+    const pool = await start({ epoch: { seals: 3, shards: 1 } });
+    await pool.attach();
+    const before = await pool.model();
+    await seal(pool, 1);
+    const [, ...others] = smallContent().heldOutShards;
+    const root = merkleRoot(others);
+    const proposal = await proposalFor(
+      pool.url,
+      ({ validation }) => ({
+        validation: { ...validation, held_out: { ...validation.held_out, root, windows: 26 } },
+      }),
+      { forged: { held_out: others } },
+    );
+    const { status, code } = await propose(pool.url, proposal);
+    assert.equal(status, 201, code);
+    const first = await settled(pool, 0);
+    assert.deepEqual([first.seals, first.submissions.length], [3, 1]);
+    for (const value of [2, 3, 4]) await seal(pool, value);
+    const second = await settled(pool, 1);
+    assert.deepEqual([second.root, second.first_shard], [toHex(root), 0]);
+    assert.equal((await epoch(pool, 1)).revealed[0]?.hash, toHex(await sha256(others[0] as Uint8Array)));
+    assert.notEqual((await pool.model()).meta.hash, before.meta.hash);
+    const { checks } = await auditCoordinator(pool.url);
+    assert.deepEqual(
+      checks.filter(({ what }) => what === 'epochs' || what === 'vested parts').map(({ count }) => count),
+      [2, 4],
+    );
+    assert.deepEqual(pool.faults(), []);
   });
 });
 

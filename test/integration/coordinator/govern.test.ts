@@ -13,14 +13,12 @@ import type { Manifest } from '#shared/block/manifest.ts';
 import type { MetaProposal } from '#shared/block/meta-proposal.ts';
 import { merkleRoot } from '#shared/crypto/merkle.ts';
 import { bitsFromTarget, MAX_TARGET } from '#shared/pow/target.ts';
+import { auditCoordinator } from '#test/helpers/audit-coordinator.ts';
 import { proposalFor, propose } from '#test/helpers/proposal.ts';
 import { fileOf, post, SMALL_TENSOR, smallContent } from '#test/helpers/small-genesis.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import { until } from '#test/helpers/until.ts';
-import { auditPool } from '#worker/audit/pool-audit.ts';
-import { HttpSource } from '#worker/audit/source.ts';
-import { ApiClient } from '#worker/client/api-client.ts';
 
 const gentler = ({ gate, pow }: Manifest): Partial<Manifest> => ({
   gate: { ...gate, delta_micro_nats: 1_000 },
@@ -44,22 +42,7 @@ describe('a governed pool', { skip: skipWithout('redis-server') }, () => {
     const file = fileOf(await pool.model(), { key: newKeyPair(), tensors, ...(meta ? { meta } : {}) });
     return { ...file, ...(await post(pool.url, file)) };
   };
-  const audit = async (pool: TestCoordinator) => {
-    const signal = new AbortController().signal;
-    const report = await auditPool(
-      { chain: 'both', payloads: true, losses: 0 },
-      {
-        source: new HttpSource(new ApiClient(pool.url), signal),
-        progress: { begin: () => {}, done: () => {}, end: () => {} } as never,
-        signal,
-        now: () => performance.now(),
-        random: Math.random,
-        evaluator: () => Promise.reject(new Error('no loss is asked for')),
-      },
-    );
-    assert.equal(report.finding, undefined, JSON.stringify(report.finding));
-    return report;
-  };
+  const audit = ({ url }: TestCoordinator) => auditCoordinator(url);
 
   it('changes its rules, goes on under them, and is whole for an auditor, also after a restart', async () => {
     const pool = await start();
