@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Runs a command of the product through tsx, in this process.
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const LAUNCHER = fileURLToPath(import.meta.url);
@@ -22,6 +22,10 @@ const WORKER_COMMANDS = [
   'export',
 ];
 
+/** These compute with the WebAssembly modules. */
+const COMPUTING = ['worker', 'miner', 'train'];
+const COMPILED = ['../../worker/mine/grinder.wasm', '../../worker/model/kernels/kernels.wasm'];
+
 /** Runs the command line program with these arguments; it reads them from process.argv as usual. */
 export async function launch(args) {
   let tsx;
@@ -34,10 +38,22 @@ export async function launch(args) {
     process.exit(1);
   }
   endWithParent();
+  if (COMPUTING.includes(args[0])) await compileMissing();
   process.argv = [process.execPath, LAUNCHER, ...args];
   process.setSourceMapsEnabled(true);
   tsx.register();
   await import(WORKER_COMMANDS.includes(args[0]) ? '../../worker/main.ts' : '../main.ts');
+}
+
+/** After `npm ci` alone the modules are missing: without them everything works, at a fraction of the speed. */
+async function compileMissing() {
+  if (COMPILED.every((path) => existsSync(new URL(path, import.meta.url)))) return;
+  try {
+    const { buildModules } = await import('../deploy/build.mjs');
+    await buildModules(console.error);
+  } catch (error) {
+    console.error(`aiblock: the WebAssembly modules could not be compiled: ${error.message}`);
+  }
 }
 
 /** A command that `aiblock up` started stops when its parent is gone, even by kill -9. */

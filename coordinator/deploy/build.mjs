@@ -14,17 +14,22 @@ const PAGE_SOURCES = [PAGE, 'shared', 'package-lock.json'];
 
 /** Builds what is missing or older than its sources, by their content. */
 export async function build() {
-  for (const script of MODULES) if (await exists(script)) await buildModule(script);
+  await buildModules();
   if (await exists(PAGE_CONFIG)) await buildPage();
 }
 
+/** The WebAssembly modules alone, which a worker computes with; `log` tells what was compiled. */
+export async function buildModules(log = console.log) {
+  for (const script of MODULES) if (await exists(script)) await buildModule(script, log);
+}
+
 /** As a process of its own, because the compiler keeps some hundred MiB. */
-async function buildModule(script) {
+async function buildModule(script, log) {
   const startedAt = performance.now();
   const output = await run(process.execPath, [script]);
   if (/up to date/.test(output)) return;
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-  console.log(`set-up: compiled ${script.replace(/\/build\.mjs$/, '')} (${seconds} s)`);
+  log(`set-up: compiled ${script.replace(/\/build\.mjs$/, '')} (${seconds} s)`);
 }
 
 async function buildPage() {
