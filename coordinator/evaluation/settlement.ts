@@ -125,6 +125,7 @@ export class Settlement {
 
   async #dissolve(committee: Committee): Promise<false> {
     this.#parts.seats.cancel(committee);
+    this.#account(committee);
     await committee.held?.complete();
     return false;
   }
@@ -170,7 +171,9 @@ export class Settlement {
       'EVALUATION_CRASHED',
       `${crashes} evaluations failed, the last with ${failure.code}`,
     );
-    await this.#parts.submissions.move(record.id, 'rejected', { crashes, error: error.toObject() as never });
+    const cost = this.#account(committee);
+    const end = { crashes, cost, error: error.toObject() as never };
+    await this.#parts.submissions.move(record.id, 'rejected', end);
     await committee.held?.complete();
     return false;
   }

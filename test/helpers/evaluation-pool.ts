@@ -50,6 +50,8 @@ interface PoolParts {
 export class EvaluationPool {
   readonly accepted: string[] = [];
   readonly outcomes: ResultOutcome[] = [];
+  /** Through the model, to judge submissions. */
+  tokens = 0;
   readonly truths = new Map<string, Truth>();
   readonly faults: string[] = [];
   readonly kv: KV;
@@ -87,7 +89,9 @@ export class EvaluationPool {
         onProgress: () => undefined,
         onEvaluated: () => undefined,
         onResult: (outcome) => this.outcomes.push(outcome),
-        onCost: () => undefined,
+        onCost: ({ tokens }) => {
+          this.tokens += tokens;
+        },
         onTokens: () => undefined,
         onCanaryEnd: () => undefined,
         onFault: (message, error) => this.faults.push(`${message}: ${(error as Error).message}`),

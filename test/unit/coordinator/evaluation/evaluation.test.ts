@@ -198,6 +198,9 @@ test('EVALUATION_CRASHED: workers of whom no two agree do not keep it for ever',
   const record = await pool.judge(BAD);
   assert.equal(record.error?.code, 'EVALUATION_CRASHED');
   assert.ok(workers.every(({ key }) => pool.reputations.of(key.publicKey).disagreements === 0));
+  // Rounds that settled nothing cost what they cost.
+  assert.ok((record.cost?.evaluations ?? 0) >= 6, `${record.cost?.evaluations} evaluations`);
+  assert.equal(pool.tokens, record.cost?.tokens);
 });
 
 test('a submission that something else ends is evaluated no further, and the queue goes on', async () => {
