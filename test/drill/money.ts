@@ -11,7 +11,7 @@ import { makeMoneyPool } from '#test/helpers/money-pool.ts';
 
 const OPERATIONS = 100_000;
 const COMMANDS_PER_RUN = 250;
-const BURST = 64;
+const BURST = 128;
 const KILLS = 200;
 const SEED = 20_260_101;
 const NONE: Goal = { on: 'value', atMost: 0 };
@@ -52,7 +52,12 @@ async function model(report: Report, dir: string): Promise<void> {
         await world.close();
       }
     });
-    await fc.assert(property, { numRuns: 1, seed: SEED + run, endOnFailure: true });
+    await fc.assert(property, {
+      numRuns: 1,
+      seed: SEED + run,
+      endOnFailure: true,
+      includeErrorInReport: true,
+    });
     await rm(root, { recursive: true });
   }
   const show = (metric: string, value: number, goal?: Goal) =>

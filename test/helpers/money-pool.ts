@@ -5,6 +5,7 @@ import { createGenesis, DEV_TIMESTAMP_MS, writeGenesis } from '#coordinator/chai
 import { UNSAFE_DEV_GOVERNOR, UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
+import { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import { ShareLog } from '#coordinator/ledger/share-log.ts';
@@ -38,6 +39,7 @@ import { EASY_BITS, SMALL_TENSOR, smallContent } from '#test/helpers/small-genes
 /** Evaluates and grinds for every pool here; its owner is itself. */
 export const WORKER: KeyPair = keyPair(new Uint8Array(32).fill(77));
 const SALT_SECRET = new Uint8Array(32).fill(5);
+export const CHAT_TOKEN_UNITS = 100_000n;
 const REWARD: Partial<Manifest['reward']> = { vesting_bp: 2_500, min_payout_units: 2_000_000_000n };
 
 /** A folder with a chain of the small model, whose rewards vest in part and gather up to a minimum. */
@@ -47,7 +49,7 @@ export async function makeMoneyPool(dir: string): Promise<void> {
   const genesis = createGenesis({
     ...{ name: 'money', unsafeKeys: true, governor: UNSAFE_DEV_GOVERNOR, pool: UNSAFE_DEV_POOL },
     ...{ timestampMs: DEV_TIMESTAMP_MS, content, pow: { bits: EASY_BITS }, reward: REWARD },
-    quorum: { attestations: 1 },
+    ...{ quorum: { attestations: 1 }, fees: { chat_token_units: CHAT_TOKEN_UNITS } },
   });
   await writeGenesis({ kv, payloads: new PayloadStore(kv) }, { genesis, content });
   await kv.close();
@@ -75,6 +77,7 @@ export class MoneyPool {
   readonly units: WorkUnits;
   readonly submissions: Submissions;
   readonly transfers: Transfers;
+  readonly chats: ChatFees;
   readonly lock = new WriteLock();
   readonly #payout: PayoutStage;
   readonly #commit: CommitStage;
@@ -93,13 +96,12 @@ export class MoneyPool {
     this.submissions = submissions;
     this.#now = now;
     this.#salts = new Salts(chain.networkId, SALT_SECRET);
+    const recover = async (signature: Uint8Array, digest: Uint8Array) => recoverAddress(signature, digest);
     this.transfers = new Transfers(
       { ...TRANSFER_DEFAULTS, gapMs: 30 },
-      {
-        ...{ kv, lock, ledger, networkId: chain.networkId, now },
-        recover: async (signature, digest) => recoverAddress(signature, digest),
-      },
+      { kv, lock, ledger, networkId: chain.networkId, now, recover },
     );
+    this.chats = new ChatFees({ kv, lock, ledger, chain, now, recover });
     this.#payout = new PayoutStage({ chain, windows, ledger, lock });
     const spool = { read: (hash: Uint8Array) => this.#read(hash) };
     const payloads = new PayloadStore(kv);
@@ -115,12 +117,17 @@ export class MoneyPool {
   static async open(dir: string, now: () => number = Date.now): Promise<MoneyPool> {
     const kv = await openRocksKv(join(dir, 'store'));
     try {
-      const chain = await Chain.open(kv, new PayloadStore(kv));
+      const payloads = new PayloadStore(kv);
+      const chain = await Chain.open(kv, payloads);
+      // Of a commit that a crash cut off.
+      await payloads.collect(async (hash) => (await chain.payloadHeight(hash)) !== undefined);
       const ledger = await Ledger.open(kv, chain.networkId);
       const units = await WorkUnits.open(kv, chain.networkId);
       const windows = new RewardWindows(units, chain);
       const submissions = await Submissions.open(kv, now);
-      return new MoneyPool({ kv, chain, ledger, units, windows, submissions, now });
+      const pool = new MoneyPool({ kv, chain, ledger, units, windows, submissions, now });
+      await pool.chats.start();
+      return pool;
     } catch (error) {
       await kv.close();
       throw error;

@@ -54,6 +54,8 @@ export interface GenesisOptions {
   readonly epoch?: Manifest['validation']['held_out']['epoch'] | undefined;
   /** What differs from the development network's reward. */
   readonly reward?: Partial<Manifest['reward']>;
+  /** What differs from a chat that costs nothing. */
+  readonly fees?: Partial<Manifest['fees']>;
 }
 
 /** A header takes about 2¹⁸ hashes: a tenth of a second of one core, enough to make spam cost something. */
@@ -156,6 +158,7 @@ function manifestOf({
   gate,
   epoch,
   reward,
+  fees,
 }: GenesisOptions): Manifest {
   const rule = { ...DEV_GATE, ...gate };
   return {
@@ -187,7 +190,7 @@ function manifestOf({
     quorum: { ...QUORUM, ...quorum },
     pow: pow ?? { bits: DEV_BITS },
     reward: { ...REWARD, ...reward },
-    fees: { chat_token_units: 0n },
+    fees: { chat_token_units: 0n, ...fees },
     pool_key: pool.publicKey,
     governors: { threshold: 1, keys: [governor.publicKey] },
   };

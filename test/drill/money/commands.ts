@@ -1,5 +1,6 @@
 import fc, { type AsyncCommand } from 'fast-check';
-import { ACCOUNTS, type TransferKind, type Wish, type World } from '#test/drill/money/world.ts';
+import type { Question, TransferKind, Wish } from '#test/drill/money/answers.ts';
+import { ACCOUNTS, type World } from '#test/drill/money/world.ts';
 
 /* Everything that moves money has a command here: whatever else comes to move it gets one too. */
 
@@ -23,6 +24,11 @@ const kind = fc.oneof(
 const amount = fc.oneof(fc.bigInt(1n, 100n), fc.bigInt(1n, 500_000_000n), fc.bigInt(1n, 5_000_000_000n));
 const wish: fc.Arbitrary<Wish> = fc.record({ kind, from: account, to: account, amount });
 const wishes = (most: number) => fc.array(wish, { minLength: 1, maxLength: most, size: 'max' });
+const question: fc.Arbitrary<Question> = fc.record({
+  account,
+  wanted: fc.integer({ min: 1, max: 900 }),
+  delivered: fc.nat(900),
+});
 const show = (list: readonly Wish[]) =>
   list.map(({ kind, from, to, amount }) => `${from}→${to} ${amount} ${kind}`).join(', ');
 
@@ -31,8 +37,16 @@ export function moneyCommands(most: number, burst: number): fc.Arbitrary<Iterabl
   const transfers = wishes(burst).map((list) =>
     command(`transfer(${show(list)})`, (world) => world.transfer(list)),
   );
+  // Chats race with transfers of the same accounts.
+  const chats = fc
+    .tuple(wishes(5), fc.array(question, { minLength: 1, maxLength: 8 }))
+    .map(([list, questions]) =>
+      command(`chat(${JSON.stringify(questions)}; ${show(list)})`, (world) =>
+        world.transfer(list, questions),
+      ),
+    );
   const shares = fc
-    .tuple(fc.nat(burst), fc.nat(5), fc.nat(5))
+    .tuple(fc.nat(2 * burst), fc.nat(5), fc.nat(5))
     .map((args) => command(`share(${args})`, (world) => world.share(...args)));
   const submit = account.map((miner) => command(`submit(${miner})`, (world) => world.submit(miner)));
   const settle = fc
@@ -46,10 +60,11 @@ export function moneyCommands(most: number, burst: number): fc.Arbitrary<Iterabl
   const restart = fc.constant(0).map(() => command('restart', (world) => world.restart()));
   const reindex = fc.constant(0).map(() => command('reindex', (world) => world.reindex()));
   const weighted = [
-    ...Array<fc.Arbitrary<Command>>(9).fill(transfers),
-    ...Array<fc.Arbitrary<Command>>(4).fill(shares),
+    ...Array<fc.Arbitrary<Command>>(16).fill(transfers),
+    ...Array<fc.Arbitrary<Command>>(10).fill(shares),
     ...Array<fc.Arbitrary<Command>>(2).fill(submit),
-    ...[settle, crash, restart, reindex],
+    ...Array<fc.Arbitrary<Command>>(2).fill(chats),
+    ...[settle, settle, crash, restart, reindex],
   ];
   return fc.commands(weighted, { maxCommands: most, size: 'max' });
 }

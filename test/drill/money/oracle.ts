@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 
+/** Of a chat: what is reserved, and what becomes of it. */
+const CHAT_KINDS: readonly string[] = ['chat-reserve', 'chat-settle', 'royalty', 'fee', 'chat-refund'];
+
 /**
  * What a ledger should be, kept as simply as can be: balances in a map, and what happened once in sets. It believes
  * nothing that the ledger computes: it sees which entries there are, and says whether they may be.
@@ -16,6 +19,8 @@ export class Oracle {
   /** Submission → what vests of it. */
   readonly vesting = new Map<string, { from: string; amount: bigint }>();
   readonly shares = new Set<string>();
+  /** Chat → what of its reservation still lies there. */
+  readonly chats = new Map<string, bigint>();
   minted = 0n;
   burned = 0n;
   /** Entries so far. */
@@ -43,6 +48,7 @@ export class Oracle {
     else if (kind.startsWith('reward-')) this.#reward(entry);
     else if (kind === 'vest') this.#vest(entry);
     else if (kind === 'release' || kind === 'forfeit') this.#settle(entry);
+    else if (CHAT_KINDS.includes(kind)) this.#chat(entry);
   }
 
   /** Σ balances = minted − burned. */
@@ -73,6 +79,14 @@ export class Oracle {
   #vest({ ref, from, amount }: JournalEntry): void {
     assert.ok(!this.vesting.has(toHex(ref)), 'a reward vests twice');
     this.vesting.set(toHex(ref), { from: from as string, amount });
+  }
+
+  #chat({ kind, ref, amount }: JournalEntry): void {
+    const id = toHex(ref);
+    const before = this.chats.get(id);
+    if (kind === 'chat-reserve') assert.equal(before, undefined, 'a chat reserves twice');
+    else assert.ok(before !== undefined && before >= amount, `${kind} of more than was reserved`);
+    this.chats.set(id, kind === 'chat-reserve' ? amount : (before as bigint) - amount);
   }
 
   #settle({ kind, ref, to, amount }: JournalEntry): void {

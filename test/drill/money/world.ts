@@ -3,36 +3,26 @@ import { createHash } from 'node:crypto';
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { TransferReceipt } from '#coordinator/ledger/transfers.ts';
 import { UNWATCHED } from '#coordinator/progress.ts';
 import { reindexFolder } from '#coordinator/repair/reindex.ts';
 import { copyStore } from '#coordinator/store/copy-store.ts';
 import { decodeEntry, type Move } from '#shared/block/journal.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
-import { PoolError } from '#shared/errors/pool-error.ts';
 import { type Transfer, transferDigest } from '#shared/protocol/transfer.ts';
 import { vestingAccount } from '#shared/reward/keyless-account.ts';
+import {
+  assertMade,
+  assertRefused,
+  assertUnpaid,
+  type Question,
+  type Sent,
+  type Wish,
+} from '#test/drill/money/answers.ts';
 import { Oracle } from '#test/drill/money/oracle.ts';
-import { MoneyPool, WORKER } from '#test/helpers/money-pool.ts';
+import { CHAT_TOKEN_UNITS, MoneyPool, WORKER } from '#test/helpers/money-pool.ts';
+import { signAllowance } from '#worker/wallet/allow-chat.ts';
 import { signTransfer } from '#worker/wallet/send.ts';
-
-export type TransferKind = 'right' | 'repeat' | 'used' | 'ahead' | 'too much' | 'forged' | 'expired';
-
-/** A transfer as a command wants it: of whom, to whom, how much, and what is wrong with it. */
-export interface Wish {
-  readonly kind: TransferKind;
-  readonly from: number;
-  readonly to: number;
-  readonly amount: bigint;
-}
-
-interface Sent {
-  readonly wish: Wish;
-  readonly transfer: Transfer;
-  readonly digest: string;
-  readonly answer: Promise<TransferReceipt>;
-}
 
 /** Every one of them may spend; the worker among them is paid for work. */
 export const ACCOUNTS: readonly KeyPair[] = [
@@ -54,6 +44,7 @@ export class World {
   #generation = 0;
   #submissions = 0;
   #shares = 0;
+  #questions = 0;
   #lastSent: Sent | undefined;
 
   private constructor(root: string, pool: MoneyPool) {
@@ -81,16 +72,25 @@ export class World {
   }
 
   /** All at once: each is answered as the entries that there are then demand. */
-  async transfer(wishes: readonly Wish[]): Promise<void> {
+  async transfer(wishes: readonly Wish[], questions: readonly Question[] = []): Promise<void> {
     const before = new Map(this.oracle.balances);
     const sent = this.#send(wishes);
-    const results = await Promise.allSettled(sent.map(({ answer }) => answer));
+    const [results, asked] = await Promise.all([
+      Promise.allSettled(sent.map(({ answer }) => answer)),
+      Promise.allSettled(questions.map((question) => this.#ask(question))),
+    ]);
     const { least } = await this.#catchUp(before);
+    asked.forEach((result, i) => {
+      const { account, wanted } = questions[i] as Question;
+      this.#count(result.status === 'fulfilled' ? 'chats paid' : 'chats refused');
+      if (result.status === 'fulfilled') assert.ok(result.value > 0 && result.value <= wanted);
+      else assertUnpaid(result.reason, least.get((ACCOUNTS[account] as KeyPair).address) ?? 0n);
+    });
     results.forEach((result, i) => {
       const one = sent[i] as Sent;
       this.#count(`transfers, ${one.wish.kind}`);
-      if (result.status === 'fulfilled') this.#assertMade(one, result.value);
-      else this.#assertRefused(one, result.reason, least);
+      if (result.status === 'fulfilled') assertMade(this.oracle, one, result.value);
+      else assertRefused(this.oracle, one, { error: result.reason, least });
     });
   }
 
@@ -169,12 +169,13 @@ export class World {
     const record = await this.#prepare(miner);
     const acknowledged: Sent[] = [];
     const sent = this.#send(wishes);
+    const asked = this.#ask({ account: miner, wanted: 5, delivered: 3 });
     for (const one of sent) one.answer.then(() => acknowledged.push(one)).catch(() => undefined);
     let committed = false;
     const commit = this.#pool.commit(record).then(() => {
       committed = true;
     });
-    const underWay = Promise.allSettled([...sent.map(({ answer }) => answer), commit]);
+    const underWay = Promise.allSettled([...sent.map(({ answer }) => answer), commit, asked]);
     await sleep(afterMs);
     const [known, wasCommitted] = [[...acknowledged], committed];
     const next = join(this.#root, String(this.#generation + 1));
@@ -205,6 +206,7 @@ export class World {
     const { ledger, units } = this.#pool;
     const { oracle } = this;
     oracle.assertConserved();
+    for (const [chat, left] of oracle.chats) assert.equal(left, 0n, `of chat ${chat} something is left`);
     const { minted, burned } = ledger.totals;
     // What is forfeited leaves the balances as what is burned does.
     assert.equal(minted - burned, oracle.minted - oracle.burned, 'the totals differ');
@@ -218,6 +220,22 @@ export class World {
     const found = units.places.grinding.seq - oracle.shares.size;
     assert.ok(found >= oracle.paid.size && found <= this.#submissions, `${found} blocks were found`);
     assert.equal(units.places.evaluation.seq, oracle.paid.size);
+  }
+
+  /** Reserves, answers and settles. Returns the tokens that were paid for. */
+  async #ask({ account, wanted, delivered }: Question): Promise<number> {
+    const key = ACCOUNTS[account] as KeyPair;
+    const allowance = {
+      ...{ account: key.address, limit: CHAT_TOKEN_UNITS * 1_000n, expiry: NEVER },
+      nonce: BigInt(++this.#questions),
+    };
+    const { chats, chain } = this.#pool;
+    const reservation = await chats.reserve(signAllowance(chain.networkId, allowance, key), wanted);
+    await chats.settle(reservation, {
+      pieces: Math.min(delivered, reservation.tokens),
+      worker: WORKER.address,
+    });
+    return reservation.tokens;
   }
 
   async #prepare(miner: number) {
@@ -264,33 +282,6 @@ export class World {
       nonce,
       expiry: kind === 'expired' ? 1n : NEVER,
     };
-  }
-
-  #assertMade({ wish, transfer, digest }: Sent, { entry, isNew }: TransferReceipt): void {
-    assert.ok(['right', 'repeat'].includes(wish.kind), `a transfer that is "${wish.kind}" was made`);
-    assert.equal(this.oracle.transfers.get(digest), entry.seq, 'the answer names another entry');
-    assert.deepEqual([entry.from, entry.to, entry.amount], [transfer.from, transfer.to, transfer.amount]);
-    if (wish.kind === 'right') assert.ok(isNew, 'a new transfer was there before');
-  }
-
-  #assertRefused({ wish, transfer, digest }: Sent, error: unknown, least: ReadonlyMap<string, bigint>): void {
-    assert.ok(error instanceof PoolError, String(error));
-    const { code } = error;
-    assert.ok(!this.oracle.transfers.has(digest), 'a transfer was refused and made');
-    const allowed: Record<TransferKind, readonly string[]> = {
-      right: ['FUNDS', 'TRANSFER_NONCE'],
-      repeat: ['FUNDS', 'TRANSFER_NONCE'],
-      used: ['TRANSFER_NONCE'],
-      ahead: ['TRANSFER_NONCE'],
-      'too much': ['FUNDS', 'TRANSFER_NONCE'],
-      forged: ['SIGNATURE'],
-      expired: ['TRANSFER_EXPIRED'],
-    };
-    assert.ok(allowed[wish.kind].includes(code), `"${wish.kind}" was refused with ${code}`);
-    if (code === 'FUNDS' && wish.kind === 'right') {
-      const balance = least.get(transfer.from) ?? 0n;
-      assert.ok(transfer.amount > balance, `refused ${transfer.amount} of ${balance}`);
-    }
   }
 
   /** Shows the oracle the entries that it has not seen; the least that each account had on the way. */
