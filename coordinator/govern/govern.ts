@@ -8,7 +8,7 @@ import { del, type KV } from '#coordinator/store/kv.ts';
 import type { PayloadStore } from '#coordinator/store/payload-store.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import { type MetaBlock, MetaChain } from '#shared/block/meta-chain.ts';
-import type { MetaProposal } from '#shared/block/meta-proposal.ts';
+import { type MetaProposal, signersOf } from '#shared/block/meta-proposal.ts';
 import { type Block, positionOf } from '#shared/block/verify-block.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
@@ -71,6 +71,14 @@ export class GovernStage {
       'BLOCK_LINK',
       () =>
         `expected a proposal for A${current.index + 1} on ${toHex(current.hash)}, got A${proposal.index} on ${toHex(proposal.prev)}`,
+    );
+    // Before anything of the payload is read: it may be large, and a stranger's.
+    const { threshold, keys } = current.manifest.governors;
+    const signers = signersOf(proposal, keys).length;
+    must(
+      signers >= threshold,
+      'SIGNATURE',
+      () => `A${proposal.index}: expected ${threshold} governors' signatures, got ${signers}`,
     );
     const below = await chain.block('A', current.index);
     if (!below) throw corrupt(`block A${current.index} is missing`);
