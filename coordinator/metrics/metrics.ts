@@ -8,7 +8,7 @@ import { isFinal, SUBMISSION_STATES, type SubmissionState } from '#shared/lifecy
 import { ROLES, type Role } from '#shared/protocol/worker.ts';
 
 /** A scrape never waits longer than this for Redis; past it Redis counts as down. */
-const QUEUE_DEADLINE_MS = 1_000;
+const QUEUE_DEADLINE_MS = 700;
 const PREFIX = 'aiblock_';
 const EVALUATION_OUTCOMES = ['agreed', 'outvoted', 'late', 'canary-right', 'canary-wrong'] as const;
 export type EvaluationOutcome = (typeof EVALUATION_OUTCOMES)[number];

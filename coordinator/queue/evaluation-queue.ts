@@ -2,6 +2,7 @@ import { Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { EvaluationJob, HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
 import { openRedis, type RedisConnection } from '#coordinator/queue/redis-connection.ts';
+import { PoolError } from '#shared/errors/pool-error.ts';
 
 export interface QueueOptions {
   /** Redis key prefix: the network's id, so that pools can share a Redis. */
@@ -18,9 +19,12 @@ const STALLED_CHECK_MS = 2_000;
 const MAX_STALLED = 1_000;
 /** A command waits no longer than this for a Redis that is slow or gone. */
 const COMMAND_TIMEOUT_MS = 900;
+/** A job that is not added by then is added by a later sweep. */
+const ADD_MS = 500;
 /** In closing, a Redis that does not answer is left behind after this long. */
 const CLOSE_MS = 1_500;
 const HEAD_PRIORITY = 10;
+const READY_SECONDS = 60;
 
 /** The BullMQ queue of evaluations; the gateway takes jobs for its workers by hand. */
 export class EvaluationQueue implements JobQueue {
@@ -67,7 +71,8 @@ export class EvaluationQueue implements JobQueue {
 
   async add(data: EvaluationJob): Promise<void> {
     const priority = data.kind === 'head' ? { priority: HEAD_PRIORITY } : {};
-    await this.#queue.add(data.kind, data, { jobId: jobId(data), ...priority });
+    // Several commands, each with its own timeout: whoever submits waits for none of them for long.
+    await settled(this.#queue.add(data.kind, data, { jobId: jobId(data), ...priority }), ADD_MS);
   }
 
   async take(): Promise<HeldJob | null> {
@@ -100,8 +105,9 @@ export class EvaluationQueue implements JobQueue {
     };
   }
 
+  /** A Redis that is full answers, but takes nothing: it has to take something. */
   async ping(): Promise<void> {
-    await this.#clients[0]?.ping();
+    await this.#clients[0]?.set(`${this.#options.prefix}:ready`, '1', 'EX', READY_SECONDS);
   }
 
   /** Settles in bounded time, also while Redis is away. */
@@ -117,6 +123,15 @@ export class EvaluationQueue implements JobQueue {
     clearTimeout(timer);
     for (const client of this.#clients) client.disconnect();
   }
+}
+
+/** REDIS where the work is not done by then; it may be done later. */
+async function settled(work: Promise<unknown>, deadlineMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new PoolError('REDIS', `no answer in ${deadlineMs} ms`)), deadlineMs);
+  });
+  await Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 const jobId = ({ kind, id }: EvaluationJob): string => `${kind}-${id}`;

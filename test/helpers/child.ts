@@ -62,8 +62,17 @@ export class ChildHandle {
 
   /** `aiblock ARGS`, in the environment of the test without its AIBLOCK_* variables, and `env` over it. */
   static aiblock(name: string, args: readonly string[], env: Record<string, string> = {}): ChildHandle {
+    return ChildHandle.#spawn(name, [LAUNCHER, ...args], env);
+  }
+
+  /** A script of the tests, in TypeScript. */
+  static script(name: string, path: string, args: readonly string[]): ChildHandle {
+    return ChildHandle.#spawn(name, ['--import', 'tsx', path, ...args], {});
+  }
+
+  static #spawn(name: string, args: readonly string[], env: Record<string, string>): ChildHandle {
     const inherited = Object.entries(process.env).filter(([key]) => !/^(AIBLOCK_|REDIS_URL$)/.test(key));
-    const child = spawn(execPath, [LAUNCHER, ...args], {
+    const child = spawn(execPath, args, {
       // The channel ends the process when the test is gone, however it went.
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...Object.fromEntries(inherited), NODE_TEST_CONTEXT: undefined, ...env },
