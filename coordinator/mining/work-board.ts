@@ -49,8 +49,6 @@ const DEFAULT_HASHES_PER_SECOND = 500_000;
 const LATE_MS = 2_000;
 /** How often an idle pool looks for workers to measure. */
 const IDLE_TICK_MS = 1_000;
-/** Works whose late answers are nobody's fault. */
-const RECENT_WORK = 100;
 
 /**
  * The one header that is mined now: its nonce space is leased in disjoint ranges to the workers that are ready, who
@@ -65,6 +63,8 @@ export class WorkBoard implements WorkerListener {
   readonly #idle: NodeJS.Timeout;
   #search: Search | undefined;
   #work: Work | undefined;
+  /** Leases that each worker has not answered yet, also of work that is over. */
+  readonly #held = new WeakMap<WorkerSession, Set<string>>();
   /** Works that ended a moment ago. */
   readonly #ended = new Map<string, Work>();
   #roll: NodeJS.Timeout | undefined;
@@ -127,14 +127,15 @@ export class WorkBoard implements WorkerListener {
   }
 
   #returned(session: WorkerSession, message: RangeMessage): void {
-    session.holds.mine = Math.max(0, session.holds.mine - 1);
+    const { lease } = message;
+    must(this.#held.get(session)?.delete(lease), 'LEASE_UNKNOWN', `this worker does not hold lease ${lease}`);
+    session.holds.mine -= 1;
     this.rates.returned(session);
-    // The end of a range that somebody else's nonce just ended crosses the cancel on its way: late, not wrong.
+    // The end of a range that somebody else's nonce ended long since concerns nobody any more.
     const work = this.#find(message.work);
-    if (work) {
-      work.returned(session, message);
-      this.#probes.returned(work);
-    } else must(this.#isKnown(message.work), 'WORK_STALE', `there is no work ${message.work}`);
+    if (!work) return;
+    work.returned(session, message);
+    this.#probes.returned(work);
   }
 
   #shared(session: WorkerSession, message: ShareMessage): void {
@@ -197,12 +198,6 @@ export class WorkBoard implements WorkerListener {
     return this.#ended.get(id) ?? this.#probes.find(id);
   }
 
-  /** Work of a while ago: what is older was answered long since by whoever held it. */
-  #isKnown(work: string): boolean {
-    const index = /^(?:work|probe)-([0-9]{1,15})$/.exec(work)?.[1];
-    return index !== undefined && Number(index) <= this.#count && Number(index) > this.#count - RECENT_WORK;
-  }
-
   #forget(): void {
     for (const [id, { endedAtMs = 0 }] of this.#ended)
       if (this.#parts.now() - endedAtMs > LATE_MS) this.#ended.delete(id);
@@ -254,6 +249,8 @@ export class WorkBoard implements WorkerListener {
   #give(session: WorkerSession, lease: Extract<ToWorker, { type: 'mine' }>): void {
     session.ready.mine -= 1;
     session.holds.mine += 1;
+    const held = this.#held.get(session) ?? new Set();
+    this.#held.set(session, held.add(lease.lease));
     this.rates.leased(session);
     session.send(lease);
   }

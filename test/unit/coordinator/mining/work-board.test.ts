@@ -155,6 +155,8 @@ describe('WorkBoard', () => {
     assert.throws(() => board.onMessage(two, share(other, late[1])), { code: 'WORK_STALE' });
     board.onMessage(two, range(other));
     assert.equal(two.holds.mine, 0);
+    assert.throws(() => board.onMessage(two, range(other)), { code: 'LEASE_UNKNOWN' });
+    assert.equal(two.holds.mine, 0);
     board.close();
   });
 
