@@ -6,6 +6,7 @@ import { newKeyPair } from '#coordinator/store/key-files.ts';
 import {
   balanceSchema,
   blockSchema,
+  enrolmentSchema,
   errorBodySchema,
   modelSchema,
   overviewSchema,
@@ -58,6 +59,7 @@ describe('the HTTP API', { skip: skipWithout('redis-server') }, () => {
       [`/chain/B/block/${model.head.index}`, blockSchema],
       [`/balance/${(await pool.submission(file.id)).miner}`, balanceSchema],
       ['/readyz', readinessSchema],
+      [`/enrolment?key=${'02'.repeat(33)}`, enrolmentSchema],
     ];
     for (const [path, schema] of schemas) {
       const { status, body } = await pool.get(path);
