@@ -1,5 +1,5 @@
 import { benchBackends } from '#test/bench/pol/backends.ts';
-import { benchCost } from '#test/bench/pol/cost.ts';
+import { benchCost, benchStart } from '#test/bench/pol/cost.ts';
 import { benchHeaders } from '#test/bench/pol/headers.ts';
 import { benchMiners } from '#test/bench/pol/miners.ts';
 import { benchUpload } from '#test/bench/pol/upload.ts';
@@ -10,12 +10,14 @@ const SECTIONS: Readonly<Record<string, (report: Report) => Promise<void>>> = {
   upload: benchUpload,
   backends: benchBackends,
   cost: benchCost,
+  start: benchStart,
   miners: benchMiners,
 };
 
 /**
  * Proof-of-Learning: how soon a bad header is refused, the rate and memory of an upload of 1 GiB, how far the losses of
- * the backends lie apart, what judging costs a real pool (9 minutes), and two miners with and without merging (8 minutes).
+ * the backends lie apart, what judging costs a real pool and the one of `npm start` (9 minutes each), and two miners with
+ * and without merging (6 minutes).
  */
 export async function bench(report: Report, { only }: Choice): Promise<void> {
   const unknown = only.find((name) => !Object.hasOwn(SECTIONS, name));
