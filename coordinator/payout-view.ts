@@ -6,11 +6,11 @@ import type { Submissions } from '#coordinator/store/submissions.ts';
 import { WriteLock } from '#coordinator/store/write-lock.ts';
 import type { PayoutView, SharesQuery } from '#shared/api/reward-schemas.ts';
 import { type Attestation, decodeParameterBody, type Seal } from '#shared/block/body.ts';
-import { decodeEntry, isSealed, type JournalEntry, mints } from '#shared/block/journal.ts';
+import { decodeEntry, isSealed, type JournalEntry, mints, rewardsHash } from '#shared/block/journal.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
 import { decodeUnit, type WorkKind } from '#shared/block/work-log.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
-import { splitAmount } from '#shared/money.ts';
+import { BASIS_POINTS, splitAmount } from '#shared/money.ts';
 import { byAddress, totalOf } from '#shared/reward/holdings.ts';
 import { accruedAccount } from '#shared/reward/keyless-account.ts';
 import { splitByKind } from '#shared/reward/reward-moves.ts';
@@ -106,11 +106,12 @@ async function sealAt(chain: Chain, height: number): Promise<Seal | undefined> {
 
 /** The entries of its reward: they stand together, somewhere behind the journal that the seal names. */
 async function entriesOf(
-  { ledger }: PayoutParts,
+  { chain, ledger }: PayoutParts,
   submission: Uint8Array,
-  { journal }: Seal,
+  { journal, rewards }: Seal,
 ): Promise<JournalEntry[]> {
   const found: JournalEntry[] = [];
+  if (equalBytes(rewards, rewardsHash(chain.networkId, []))) return found; // nothing was left to pay
   for (let from = journal.seq; ; from += PAGE) {
     const page = await ledger.entries(from, PAGE);
     for (const entry of page.map(decodeEntry)) {
@@ -129,10 +130,8 @@ async function termsView(
   const { reward } = meta.manifest;
   const gain = gainOf(seal.certificate?.attestations[0] as Attestation);
   const forfeited = await ledger.forfeitedBetween(before.journal.seq, seal.journal.seq);
-  // Without the cap of the supply: what it left shows in what was minted.
-  const { supply_units: _, ...schedule } = reward.schedule ?? { gain_micro_nats: 1, least_bp: 0, most_bp: 0 };
-  const uncapped = reward.schedule ? { ...reward, schedule } : reward;
-  const terms = rewardTerms(uncapped, { sealed: sealedBefore, gain, issued: 0n, forfeited });
+  // What was issued is not asked for: what the cap of the supply left shows in what was minted.
+  const terms = rewardTerms(reward, { sealed: sealedBefore, gain, issued: 0n, forfeited });
   return {
     units: reward.units.toString(),
     sealed_before: sealedBefore,
@@ -141,7 +140,7 @@ async function termsView(
     gain_sum_micro_nats: gain.sumMicroNats.toString(),
     gain_windows: gain.windows,
     gain_bp: terms.gainBp.toString(),
-    by_gain: (terms.units - forfeited).toString(),
+    by_gain: ((terms.halvedUnits * terms.gainBp) / BASIS_POINTS).toString(),
     fresh: (minted - forfeited).toString(),
     forfeited: forfeited.toString(),
     reward: minted.toString(),

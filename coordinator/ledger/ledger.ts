@@ -59,6 +59,7 @@ interface LedgerState {
 export class Ledger {
   readonly #kv: KV;
   readonly #networkId: Uint8Array;
+  /** Tells whether money appeared or vanished. */
   readonly guard = new BalanceGuard();
   #state: LedgerState;
 

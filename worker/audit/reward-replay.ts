@@ -4,7 +4,7 @@ import { RewardTotals } from '#shared/block/audit-rewards.ts';
 import type { Attestation } from '#shared/block/body.ts';
 import { isSealed, type Move, rewardsHash } from '#shared/block/journal.ts';
 import { WORK_KINDS, type WorkKind } from '#shared/block/work-log.ts';
-import { equalBytes, isZero, toHex } from '#shared/crypto/bytes.ts';
+import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { accruedAccount } from '#shared/reward/keyless-account.ts';
@@ -48,6 +48,8 @@ export class RewardReplay {
   readonly #rewards = new Map<string, RecomputedReward>();
   /** Entries of rewards by submission. */
   readonly #found = new Map<string, Move[]>();
+  /** Submissions whose rewards stood before the chain was read. */
+  readonly #mustBeSealed = new Set<string>();
   readonly #logs: Record<WorkKind, WorkReader>;
   readonly journal: JournalAudit;
 
@@ -154,8 +156,6 @@ export class RewardReplay {
     });
   }
 
-  readonly #mustBeSealed = new Set<string>();
-
   #checkStrangers(): void {
     for (const id of this.#mustBeSealed)
       at('the journal', () =>
@@ -163,6 +163,3 @@ export class RewardReplay {
       );
   }
 }
-
-/** True for the genesis seal. */
-export const isGenesis = ({ submission }: SealedSubmission): boolean => isZero(submission);
