@@ -22,7 +22,7 @@ export function register(program: Command, environment: CliEnvironment): void {
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ aiblock backup /backup/monday\n  $ aiblock backup /vault/pool --with-keys\n  $ docker compose exec coordinator aiblock backup /data/backup-1\n',
+      '\nExamples:\n  $ aiblock backup /backup/monday\n  $ aiblock backup /vault/pool --with-keys\n  $ docker compose exec coordinator node coordinator/cli/aiblock.mjs backup /data/backup-1\n',
     )
     .action((dir: string, flags: Flags) => run(dir, flags, environment));
 }
