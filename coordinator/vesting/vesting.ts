@@ -57,7 +57,7 @@ export class VestingStage implements HeldOutChecks {
     for (const { revealed, members } of this.#parts.epochs.all) if (revealed) await this.#openAll(members);
   }
 
-  /** To be called when the head moved, and before the next seal is planned: ends epochs, and reveals their shards. */
+  /** To be called when the head or the Meta block is another: ends epochs, and reveals their shards. */
   async sealed(): Promise<void> {
     const { epochs, ledger, now } = this.#parts;
     await epochs.catchUp();
