@@ -28,6 +28,7 @@ Commands that work against a pool (see aiblock COMMAND --help):
   proof [entry]         a proof of an entry or a tensor, to be checked offline
   ledger audit          compute every reward anew and print what differs
   ledger adjust         give tokens of the pool’s own account, with a reason
+  receipts              what the pool signed for of this worker’s work
   doctor                what keeps this machine from working, and how to mend it
   export DIR            write the head as a Hugging Face folder
   wallet                keys, balances and payments
