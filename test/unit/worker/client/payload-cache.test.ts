@@ -145,3 +145,19 @@ it('hashes a file once a process, and again when it was changed', async () => {
   assert.equal(text(await cache.get(hash)), 'some weights');
   assert.equal(origin.asked.length, 2);
 });
+
+it('shares one folder between processes: what one fetched the other has, and dropping disturbs no reader', async () => {
+  const [a, b] = ['aaaaaaaaaa', 'bbbbbbbbbb'].map((t) => origin.add(t)) as [string, string];
+  const [one, other] = [await open(15), await open(15)];
+  await one.get(a);
+  assert.equal(text(await other.get(a)), 'aaaaaaaaaa');
+  assert.equal(origin.asked.length, 1);
+  const file = await one.open(a);
+  nowMs += 10_000;
+  await Promise.all([one.get(b), other.get(b)]);
+  assert.deepEqual(await readdir(dir), [b], 'the folder is within its limit');
+  const into = new Uint8Array(10);
+  await file.read(into, 0);
+  assert.equal(text(into), 'aaaaaaaaaa');
+  await file.close();
+});
