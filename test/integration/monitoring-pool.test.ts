@@ -70,7 +70,7 @@ it('monitoring of a running pool', { skip: SKIP }, async (t) => {
       ['aiblock_submission_rejections_total{code="GATE_NOT_BETTER"}', 1],
       ['aiblock_commit_seconds_count', 1],
       ['aiblock_commit_overhead_seconds_count > bool 1', 1],
-      ['sum(aiblock_paid_units_total) == bool on () aiblock_minted_units', 1],
+      ['sum(aiblock_paid_units_total{kind=~"reward-.+"}) == bool on () aiblock_minted_units', 1],
       ['aiblock_chat_tokens_total > bool 0', 1],
       ['aiblock_ledger_balanced', 1],
       ['aiblock_redis_up', 1],

@@ -18,7 +18,10 @@ const RATE_INTERVAL = '4s';
 function busyMoment(metrics: Metrics): void {
   metrics.submissionMoved('received');
   metrics.submissionMoved('rejected', 'GATE_NOT_BETTER');
+  metrics.submissionMoved('paid');
   metrics.evaluated(1200);
+  metrics.evaluationCost({ tokens: 4_096, savedByLooks: 1_024, savedByTrust: 0 });
+  metrics.shareAccepted({ credit: 65_536n, ms: 4 });
   metrics.committed({ blocks: 3, commitMs: 20, overheadMs: 90 });
   metrics.paid('reward-submitter', 100_000_000n);
   metrics.chatAnswered({ outcome: 'stop', tokens: 20, firstTokenMs: 30 });
@@ -27,9 +30,14 @@ function busyMoment(metrics: Metrics): void {
 
 /** Metrics over HTTP, with something happening between any two scrapes. */
 async function serveBusyMetrics(): Promise<string> {
-  const metrics = createMetrics(metricSources({ headTimestampMs: () => Date.now() - 5_000 }), {
-    version: '0.0.0',
-  });
+  const metrics = createMetrics(
+    metricSources({
+      headTimestampMs: () => Date.now() - 5_000,
+      heldOut: () => ({ shardsLeft: 5, checksDue: 0 }),
+      attendance: () => [{ name: 'anna', address: '0x01', connected: true, lastSeenMs: Date.now() }],
+    }),
+    { version: '0.0.0' },
+  );
   const server = createServer((_request, response) => {
     metrics.scrape().then(
       ({ contentType, body }) => response.setHeader('content-type', contentType).end(body),
