@@ -2,45 +2,17 @@ import { z } from 'zod';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
+import type { Allowance } from '#shared/protocol/allowance-typed-data.ts';
 import { wholeNumber } from '#shared/protocol/transfer.ts';
-import { DOMAIN_FIELDS, domainOf, typedDigest } from '#shared/protocol/typed-data.ts';
 
-/** What an account lets its chats cost, as its owner signs it: whoever shows it may spend it. PROTOCOL §16. */
-export interface Allowance {
-  readonly account: string;
-  /** Base units in all. */
-  readonly limit: bigint;
-  /** Any number: two allowances of the same limit and time are different. */
-  readonly nonce: bigint;
-  /** Unix seconds after which it is void. */
-  readonly expiry: bigint;
-}
+export {
+  type Allowance,
+  allowanceDigest,
+  allowanceTypedData,
+} from '#shared/protocol/allowance-typed-data.ts';
 
 const MAX_UNITS = 2n ** 64n - 1n;
 const MAX_EXPIRY = 253_402_300_799n;
-const FIELDS = [
-  { name: 'account', type: 'address' },
-  { name: 'limit', type: 'uint256' },
-  { name: 'nonce', type: 'uint256' },
-  { name: 'expiry', type: 'uint256' },
-] as const;
-
-/** The typed data of EIP-712 that a wallet shows and signs; numbers as decimal text. */
-export function allowanceTypedData(networkId: Uint8Array, { account, limit, nonce, expiry }: Allowance) {
-  return {
-    types: { EIP712Domain: [...DOMAIN_FIELDS], ChatAllowance: [...FIELDS] },
-    primaryType: 'ChatAllowance' as const,
-    domain: domainOf(networkId),
-    message: { account, limit: `${limit}`, nonce: `${nonce}`, expiry: `${expiry}` },
-  };
-}
-
-/** What is signed. */
-export function allowanceDigest(networkId: Uint8Array, allowance: Allowance): Uint8Array {
-  const { account, limit, nonce, expiry } = allowance;
-  return typedDigest(networkId, { type: 'ChatAllowance', fields: FIELDS }, [account, limit, nonce, expiry]);
-}
-
 /** An allowance as it is shown with a question: numbers as decimal text. */
 export const allowanceSchema = z.strictObject({
   account: z.string(),

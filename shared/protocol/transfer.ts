@@ -3,56 +3,15 @@ import { fromHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { DOMAIN_FIELDS, domainOf, typedDigest } from '#shared/protocol/typed-data.ts';
+import type { Transfer } from '#shared/protocol/transfer-typed-data.ts';
 
-/** A payment from one account to another, as its owner signs it. PROTOCOL §13. */
-export interface Transfer {
-  readonly from: string;
-  readonly to: string;
-  /** Base units. */
-  readonly amount: bigint;
-  /** Number of transfers of the account before this one. */
-  readonly nonce: bigint;
-  /** Unix seconds after which the signature is void. */
-  readonly expiry: bigint;
-}
+export { type Transfer, transferDigest, transferTypedData } from '#shared/protocol/transfer-typed-data.ts';
 
 /** Amounts of the journal are 64-bit. */
 const MAX_AMOUNT = 2n ** 64n - 1n;
 const MAX_NONCE = 2n ** 53n - 1n;
 /** Unix seconds of the year 9999: a later one is a mistake in the unit. */
 const MAX_EXPIRY = 253_402_300_799n;
-
-const TRANSFER_FIELDS = [
-  { name: 'from', type: 'address' },
-  { name: 'to', type: 'address' },
-  { name: 'amount', type: 'uint256' },
-  { name: 'nonce', type: 'uint256' },
-  { name: 'expiry', type: 'uint256' },
-] as const;
-
-/** The typed data of EIP-712 that a wallet shows and signs (`eth_signTypedData_v4`); numbers as decimal text. */
-export function transferTypedData(networkId: Uint8Array, transfer: Transfer) {
-  const { from, to, amount, nonce, expiry } = transfer;
-  return {
-    types: { EIP712Domain: [...DOMAIN_FIELDS], Transfer: [...TRANSFER_FIELDS] },
-    primaryType: 'Transfer' as const,
-    domain: domainOf(networkId),
-    message: { from, to, amount: `${amount}`, nonce: `${nonce}`, expiry: `${expiry}` },
-  };
-}
-
-/** What is signed. EIP-712. */
-export function transferDigest(networkId: Uint8Array, transfer: Transfer): Uint8Array {
-  const { from, to, amount, nonce, expiry } = transfer;
-  return typedDigest(networkId, { type: 'Transfer', fields: TRANSFER_FIELDS }, [
-    from,
-    to,
-    amount,
-    nonce,
-    expiry,
-  ]);
-}
 
 /** `POST /transfer`: numbers as decimal text, since JSON's are not exact. */
 export const transferRequestSchema = z.strictObject({

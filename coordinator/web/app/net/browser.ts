@@ -1,4 +1,4 @@
-import type { GetJson, OpenSocket, Timers } from './ports.ts';
+import { type GetJson, type OpenSocket, type PostJson, Refusal, type Timers } from './ports.ts';
 
 /** How long an answer may take before the page says that the pool does not answer. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -45,4 +45,16 @@ export const getJson: GetJson = async (path) => {
   });
   if (!response.ok) throw new Error(`${path}: HTTP ${response.status}`);
   return response.json();
+};
+
+export const postJson: PostJson = async (path, body) => {
+  const response = await fetch(new URL(path, document.baseURI), {
+    method: 'POST',
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    headers: { 'content-type': 'application/json', accept: 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = (await response.json()) as { error?: { code?: string; message?: string } };
+  if (response.ok) return answer;
+  throw new Refusal(answer.error?.code ?? 'UNAVAILABLE', answer.error?.message ?? `HTTP ${response.status}`);
 };

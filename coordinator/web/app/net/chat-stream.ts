@@ -1,4 +1,4 @@
-import type { ChatEvent, ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatEvent, PaidChatRequest } from '#shared/api/schemas.ts';
 import type { OpenSocket } from './ports.ts';
 
 export interface ChatHandlers {
@@ -9,7 +9,7 @@ export interface ChatHandlers {
 }
 
 /** One answer over `/ws/chat`. The returned function stops it; nothing is reported after that. */
-export function streamChat(request: ChatRequest, handlers: ChatHandlers, open: OpenSocket): () => void {
+export function streamChat(request: PaidChatRequest, handlers: ChatHandlers, open: OpenSocket): () => void {
   let over = false;
   const end = (report: () => void) => {
     if (over) return;
