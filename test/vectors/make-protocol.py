@@ -152,10 +152,10 @@ def at_infinity():
 
 
 def make_signature():
-    kinds = ["payload", "submission", "attestation", "meta", "journal", "rewards", "salt", "seed", "challenge"]
+    kinds = ["payload", "submission", "attestation", "meta", "journal", "rewards", "salt", "seed", "challenge", "owner"]
     digests = [
         {"kind": k, "network": net, "parts": parts, "digest": digest(k, net, *parts)}
-        for k, (net, parts) in zip(kinds, [(NETWORK, [filled(32)]), (ZERO, []), (NETWORK, [b"a", b"bc"])] * 3)
+        for k, (net, parts) in zip(kinds, [(NETWORK, [filled(32)]), (ZERO, []), (NETWORK, [b"a", b"bc"])] * 4)
     ]
     secrets = [(1).to_bytes(32, "big"), (2).to_bytes(32, "big"), (N - 1).to_bytes(32, "big"), sha256(b"a key")]
     signatures = [

@@ -115,6 +115,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
         'aiblock worker --roles chat --memory-budget 2GiB',
         'aiblock worker status',
         'aiblock worker --owner-keystore ~/wallet.json',
+        'aiblock worker --owner-keystore data/miner/key',
       ),
     )
     .action((flags: WorkerFlags) => run(flags, environment));
