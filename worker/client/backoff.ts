@@ -4,7 +4,7 @@ export interface Backoff {
 }
 
 /** Quick enough after a restart of the coordinator, slow enough that a thousand workers do not press it. */
-export const RECONNECT: Backoff = { firstMs: 250, mostMs: 8_000 };
+export const RECONNECT: Backoff = { firstMs: 250, mostMs: 5_000 };
 
 /**
  * Wait before attempt `attempt` (from 0): doubling up to the most, of which a random half to whole is
