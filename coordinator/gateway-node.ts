@@ -6,7 +6,7 @@ import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
 import { readProxy } from '#coordinator/http/read-proxy.ts';
 import type { Log } from '#coordinator/log.ts';
-import { CORE } from '#coordinator/open-gateways.ts';
+import { CORE } from '#coordinator/open/open-gateways.ts';
 import { checkRedis, redisPrefix } from '#coordinator/queue/redis-connection.ts';
 import { RedisWire } from '#coordinator/queue/redis-wire.ts';
 import { readinessOf } from '#coordinator/readiness.ts';

@@ -1,46 +1,39 @@
-import { randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { poolApi } from '#coordinator/api.ts';
+import { poolApi } from '#coordinator/api/api.ts';
+import { epochView } from '#coordinator/api/epoch-views.ts';
 import { Chain } from '#coordinator/chain/chain.ts';
 import { Epochs } from '#coordinator/chain/epochs.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
-import { PaidChat } from '#coordinator/chat/paid-chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import { PoolDesk } from '#coordinator/dispatch/pool-desk.ts';
-import { epochView } from '#coordinator/epoch-views.ts';
 import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
 import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
 import { listen } from '#coordinator/http/listen.ts';
-import { Adjustments } from '#coordinator/ledger/adjustments.ts';
-import { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
-import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
-import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Log } from '#coordinator/log.ts';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
 import { metricSources } from '#coordinator/metrics/sources.ts';
 import { MiningStage } from '#coordinator/mining/mining.ts';
 import { Notices } from '#coordinator/notices.ts';
-import { openGateways } from '#coordinator/open-gateways.ts';
-import { openMining } from '#coordinator/open-mining.ts';
-import { openWorkers } from '#coordinator/open-workers.ts';
+import { openGateways } from '#coordinator/open/open-gateways.ts';
+import { openMining } from '#coordinator/open/open-mining.ts';
+import { openMoney } from '#coordinator/open/open-money.ts';
+import { openQueue } from '#coordinator/open/open-queue.ts';
+import { openWorkers } from '#coordinator/open/open-workers.ts';
 import { workerOperations } from '#coordinator/operator/operations.ts';
 import { serveOperator } from '#coordinator/operator/server.ts';
 import type { CoordinatorOptions } from '#coordinator/options.ts';
 import { PayoutStage } from '#coordinator/payout/payout.ts';
 import { Pipeline } from '#coordinator/pipeline.ts';
-import { EvaluationQueue } from '#coordinator/queue/evaluation-queue.ts';
-import { checkRedis, redisPrefix } from '#coordinator/queue/redis-connection.ts';
-import { startRedis } from '#coordinator/queue/redis-server.ts';
-import { readinessOf } from '#coordinator/readiness.ts';
+import { liveChecks, readinessOf } from '#coordinator/readiness.ts';
 import { Claims } from '#coordinator/store/claims.ts';
 import { readSecret, workerToken } from '#coordinator/store/key-files.ts';
 import type { KV } from '#coordinator/store/kv.ts';
@@ -149,21 +142,7 @@ async function serveReadOnly(state: State, closers: Closers): Promise<string> {
 async function serveLive(state: State, closers: Closers): Promise<string> {
   const { options, log, kv, payloads, chain, epochs, ledger, units, windows, submissions } = state;
   await payloads.collect(async (hash) => (await chain.payloadHeight(hash)) !== undefined);
-  const redis = await startRedis({
-    redisUrl: options.redisUrl,
-    dataDir: options.dataDir,
-    logger: log.child('redis'),
-  });
-  closers.push(() => redis.close());
-  await checkRedis(redis.connection, log.child('redis'));
-  const prefix = redisPrefix(chain.networkId);
-  const queue = await EvaluationQueue.open(redis.connection, {
-    prefix,
-    lockMs: options.lockMs,
-    gateway: randomBytes(8).toString('hex'),
-  });
-  closers.push(() => queue.close());
-  log.info('Redis is ready', { redis: redis.describe });
+  const { redis, prefix, queue } = await openQueue(options, { networkId: chain.networkId, log, closers });
 
   const salts = new Salts(chain.networkId, await readSecret(options.dataDir, 'salts'));
   const workerParts = await openWorkers(kv, {
@@ -215,22 +194,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     },
   );
   const chat = new ChatStage(options.chat, workers);
-  // Late: a tenth of a second of loading, which a start need not wait for.
-  const recover = async (signature: Uint8Array, digest: Uint8Array) =>
-    (await import('#shared/crypto/recover.ts')).recoverAddress(signature, digest);
-  const fees = new ChatFees({ kv, lock, ledger, chain, now: Date.now, recover });
-  await fees.start();
-  const paidChat = new PaidChat(chat, fees);
-  closers.push(() => paidChat.close());
-  const transfers = new Transfers(TRANSFER_DEFAULTS, {
-    kv,
-    lock,
-    ledger,
-    networkId: chain.networkId,
-    now: Date.now,
-    recover,
-  });
-  closers.push(() => transfers.close());
+  const money = await openMoney({ kv, lock, chain, ledger, chat, now: Date.now, log, closers });
   const claims = await Claims.open(kv, Date.now);
   const pipeline: Pipeline = new Pipeline(
     {
@@ -304,21 +268,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     onHeartbeat: (session) => notices.heartbeat(session),
   });
 
-  const readiness = readinessOf({
-    store: async () => {
-      // A store that failed once takes no write any more; an empty one finds out.
-      await kv.batch([], { durable: false });
-      return `height ${chain.height('B')}`;
-    },
-    redis: async () => {
-      await queue.ping();
-      return redis.describe;
-    },
-    ledger: async () => {
-      ledger.guard.mustHold();
-      return `${ledger.journal.seq} entries`;
-    },
-  });
+  const readiness = readinessOf(liveChecks({ kv, chain, ledger, queue, redis }));
   const api = poolApi({
     chain,
     epochs,
@@ -335,10 +285,10 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       enrolment: workerParts.enrolment,
       pipeline,
       govern,
-      chat: paidChat,
-      fees,
-      transfers,
-      adjustments: new Adjustments({ kv, lock, ledger, chain, now: Date.now }),
+      chat: money.paidChat,
+      fees: money.fees,
+      transfers: money.transfers,
+      adjustments: money.adjustments,
       progress: (id) => notices.progressOf(id),
     },
   });
@@ -356,13 +306,6 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       onFault: (message, error) => log.warn(message, {}, error),
     }),
   ];
-  const check = new LedgerCheck(LEDGER_CHECK_DEFAULTS, {
-    kv,
-    ledger,
-    onFault: (error) => log.error('the ledger does not add up', {}, error),
-  });
-  check.start();
-  closers.push(() => check.close());
   const edge = new WebSocketEdge(http, endpoints, addressOfRequests(options.http.trustProxy));
   closers.push(() => pipeline.close());
   await pipeline.start();

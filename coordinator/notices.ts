@@ -1,3 +1,4 @@
+import { submissionView } from '#coordinator/api/views.ts';
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { HeadLoss } from '#coordinator/evaluation/head-losses.ts';
@@ -5,7 +6,6 @@ import type { Log } from '#coordinator/log.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { CommitReport } from '#coordinator/pipeline.ts';
 import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
-import { submissionView } from '#coordinator/views.ts';
 import type { Feed } from '#coordinator/ws/feed.ts';
 import type { EpochView } from '#shared/api/epoch-schemas.ts';
 import type { EntryKind, Move } from '#shared/block/journal.ts';

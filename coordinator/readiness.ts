@@ -1,3 +1,6 @@
+import type { Chain } from '#coordinator/chain/chain.ts';
+import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import type { KV } from '#coordinator/store/kv.ts';
 import type { Readiness } from '#shared/api/schemas.ts';
 
 /** A check resolves with what to show, or rejects with what is wrong. */
@@ -12,6 +15,33 @@ export function readinessOf(checks: ReadinessChecks): () => Promise<Readiness> {
       Object.entries(checks).map(async ([name, check]) => [name, await run(check)] as const),
     );
     return { ready: entries.every(([, { ok }]) => ok), checks: Object.fromEntries(entries) };
+  };
+}
+
+interface LiveParts {
+  readonly kv: KV;
+  readonly chain: Chain;
+  readonly ledger: Ledger;
+  readonly queue: { ping(): Promise<unknown> };
+  readonly redis: { readonly describe: string };
+}
+
+/** What a live pool stands on. */
+export function liveChecks({ kv, chain, ledger, queue, redis }: LiveParts): ReadinessChecks {
+  return {
+    store: async () => {
+      // A store that failed once takes no write any more; an empty one finds out.
+      await kv.batch([], { durable: false });
+      return `height ${chain.height('B')}`;
+    },
+    redis: async () => {
+      await queue.ping();
+      return redis.describe;
+    },
+    ledger: async () => {
+      ledger.guard.mustHold();
+      return `${ledger.journal.seq} entries`;
+    },
   };
 }
 

@@ -150,8 +150,8 @@ export class ChatFees {
       'FUNDS',
       `expected ${tokenUnits} base units or more on ${allowance.account}, it has ${balance}`,
     );
-    const most = (left < balance ? left : balance) / tokenUnits;
-    return most < BigInt(wanted) ? Number(most) : wanted;
+    const bounds = [left / tokenUnits, balance / tokenUnits, BigInt(wanted)];
+    return Number(bounds.reduce((least, bound) => (bound < least ? bound : least)));
   }
 
   async #close(chat: ChatRecord, { pieces, worker }: { pieces: number; worker: string }): Promise<void> {

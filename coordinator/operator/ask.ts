@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Chain } from '#coordinator/chain/chain.ts';
-import { openWorkers } from '#coordinator/open-workers.ts';
+import { openWorkers } from '#coordinator/open/open-workers.ts';
 import { type OperatorAccess, readAccess } from '#coordinator/operator/access-file.ts';
 import { workerOperations } from '#coordinator/operator/operations.ts';
 import { PayloadStore } from '#coordinator/store/payload-store.ts';

@@ -1,7 +1,7 @@
+import { heldView } from '#coordinator/api/shares-view.ts';
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
-import { heldView } from '#coordinator/shares-view.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import { WriteLock } from '#coordinator/store/write-lock.ts';
 import type { PayoutView, SharesQuery } from '#shared/api/reward-schemas.ts';

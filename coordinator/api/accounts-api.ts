@@ -1,10 +1,10 @@
+import { adjustmentView, entryView, paidChatView, proofView } from '#coordinator/api/views.ts';
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import type { Adjustments } from '#coordinator/ledger/adjustments.ts';
 import type { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
-import { adjustmentView, entryView, paidChatView, proofView } from '#coordinator/views.ts';
 import type { EntryView } from '#shared/api/schemas.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
