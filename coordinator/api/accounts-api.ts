@@ -5,7 +5,7 @@ import type { Adjustments } from '#coordinator/ledger/adjustments.ts';
 import type { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
-import type { EntryView } from '#shared/api/schemas.ts';
+import type { EntryView } from '#shared/api/account-schemas.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { accruedAccount } from '#shared/reward/keyless-account.ts';

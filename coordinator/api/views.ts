@@ -6,9 +6,9 @@ import type {
   AdjustmentView,
   EntryView,
   PaidChatView,
-  SubmissionView,
   TransferProofView,
-} from '#shared/api/schemas.ts';
+} from '#shared/api/account-schemas.ts';
+import type { SubmissionView } from '#shared/api/schemas.ts';
 import type { JournalEntry } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';

@@ -1,6 +1,6 @@
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { WorkerListener, Workers } from '#coordinator/dispatch/workers.ts';
-import type { ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatRequest } from '#shared/api/chat-schemas.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import type { FromWorker } from '#shared/protocol/worker.ts';
 

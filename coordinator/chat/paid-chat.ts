@@ -1,6 +1,6 @@
 import type { ChatEnd, ChatStage } from '#coordinator/chat/chat.ts';
 import type { ChatFees } from '#coordinator/ledger/chat-fees.ts';
-import type { PaidChatRequest } from '#shared/api/schemas.ts';
+import type { PaidChatRequest } from '#shared/api/chat-schemas.ts';
 
 /**
  * Chats with their fees: nothing is asked of a worker before it is paid for, and whoever asked pays for the pieces

@@ -2,7 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { EnrolledWorker, EnrolledWorkers } from '#coordinator/dispatch/enrolled-workers.ts';
 import type { Redemption, WorkerTokens } from '#coordinator/dispatch/worker-tokens.ts';
 import { WriteLock } from '#coordinator/store/write-lock.ts';
-import type { EnrolmentView } from '#shared/api/schemas.ts';
+import type { EnrolmentView } from '#shared/api/worker-schemas.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { type OwnerProof, provenOwner } from '#shared/protocol/owner.ts';

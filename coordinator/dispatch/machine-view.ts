@@ -1,4 +1,4 @@
-import type { WorkerView } from '#shared/api/schemas.ts';
+import type { WorkerView } from '#shared/api/worker-schemas.ts';
 import type { Capabilities, WorkerHealth } from '#shared/protocol/capabilities.ts';
 
 /** What a machine can do, as the API shows it. */

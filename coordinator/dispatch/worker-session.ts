@@ -1,5 +1,5 @@
 import { capabilitiesView, healthView } from '#coordinator/dispatch/machine-view.ts';
-import type { WorkerView } from '#shared/api/schemas.ts';
+import type { WorkerView } from '#shared/api/worker-schemas.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import type { Standing } from '#shared/protocol/standing.ts';
 import type { FromWorker, Role, ToWorker } from '#shared/protocol/worker.ts';

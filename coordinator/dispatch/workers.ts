@@ -1,7 +1,7 @@
 import type { Admitted, Applicant, Enrolment } from '#coordinator/dispatch/enrolment.ts';
 import type { Reputations } from '#coordinator/dispatch/reputations.ts';
 import type { LeaseRole, WorkerSession } from '#coordinator/dispatch/worker-session.ts';
-import type { WorkerView } from '#shared/api/schemas.ts';
+import type { WorkerView } from '#shared/api/worker-schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import type { Standing } from '#shared/protocol/standing.ts';

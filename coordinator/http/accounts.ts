@@ -1,7 +1,7 @@
 import express, { type Express, type RequestHandler } from 'express';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
-import { type EntryView, entriesQuerySchema } from '#shared/api/schemas.ts';
+import { type EntryView, entriesQuerySchema } from '#shared/api/account-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';

@@ -21,12 +21,8 @@ import { addProofs } from '#coordinator/http/proofs.ts';
 import { parseRange } from '#coordinator/http/range.ts';
 import { addRewards } from '#coordinator/http/rewards.ts';
 import { addUploads, type UploadLimits } from '#coordinator/http/uploads.ts';
-import {
-  blocksQuerySchema,
-  type ChatResponse,
-  listQuerySchema,
-  paidChatRequestSchema,
-} from '#shared/api/schemas.ts';
+import { type ChatResponse, paidChatRequestSchema } from '#shared/api/chat-schemas.ts';
+import { blocksQuerySchema, listQuerySchema } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import { WORK_KINDS } from '#shared/block/work-log.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';

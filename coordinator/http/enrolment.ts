@@ -1,7 +1,7 @@
 import type { Express } from 'express';
 import { parse } from '#coordinator/http/parse.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
-import { enrolmentQuerySchema } from '#shared/api/schemas.ts';
+import { enrolmentQuerySchema } from '#shared/api/worker-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 
 /**

@@ -1,26 +1,28 @@
 import type { ChatEnd } from '#coordinator/chat/chat.ts';
 import type { Upload } from '#coordinator/submission/entrance.ts';
+import type {
+  AccountView,
+  AdjustmentView,
+  EntryView,
+  PaidChatView,
+  TransferProofView,
+  TransferView,
+} from '#shared/api/account-schemas.ts';
+import type { PaidChatRequest } from '#shared/api/chat-schemas.ts';
 import type { EpochDetail, EpochView } from '#shared/api/epoch-schemas.ts';
 import type { EntryProof, TensorProof } from '#shared/api/proof-schemas.ts';
 import type { PayoutView, PoolSharesView, SharesQuery } from '#shared/api/reward-schemas.ts';
 import type {
-  AccountView,
-  AdjustmentView,
   BlockView,
   ClaimView,
-  EnrolmentView,
-  EntryView,
   MetaView,
   ModelView,
   Overview,
-  PaidChatRequest,
-  PaidChatView,
   Readiness,
   SubmissionView,
-  TransferProofView,
-  TransferView,
   UploadView,
 } from '#shared/api/schemas.ts';
+import type { EnrolmentView } from '#shared/api/worker-schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import type { MetaProposal } from '#shared/block/meta-proposal.ts';
 import type { WorkKind } from '#shared/block/work-log.ts';

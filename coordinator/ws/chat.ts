@@ -2,7 +2,7 @@ import type { RawData, WebSocket } from 'ws';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { PerAddress } from '#coordinator/ws/per-address.ts';
 import { type Endpoint, sendBounded } from '#coordinator/ws/server.ts';
-import { type ChatEvent, paidChatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatEvent, paidChatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { parseMessage } from '#shared/protocol/worker.ts';
 

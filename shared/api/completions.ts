@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatRequest, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 
 /* `POST /v1/chat/completions`: the form that the clients of OpenAI's API speak, as far as this pool can serve it. */
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { digits } from '#shared/api/schemas.ts';
+import { digits } from '#shared/api/common-schemas.ts';
 import { DTYPE_BYTES, type Dtype } from '#shared/weights/dtype.ts';
 
 /* `GET /proof/…`: all that is needed to check something against the hash of one block. PROTOCOL §14. */

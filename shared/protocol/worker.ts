@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { chatRequestSchema } from '#shared/api/schemas.ts';
+import { chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { firstIssue } from '#shared/errors/schema-issue.ts';
 import { capabilitiesSchema, healthSchema, measured, shown } from '#shared/protocol/capabilities.ts';

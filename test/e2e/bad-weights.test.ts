@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { errorBodySchema } from '#shared/api/schemas.ts';
+import { errorBodySchema } from '#shared/api/common-schemas.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { safetensorsHeader } from '#shared/weights/safetensors.ts';
 import {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { z } from 'zod';
-import { blockSchema, type ChatResponse, type FeedEvent } from '#shared/api/schemas.ts';
+import type { ChatResponse } from '#shared/api/chat-schemas.ts';
+import { blockSchema, type FeedEvent } from '#shared/api/schemas.ts';
 import { LIFECYCLE } from '#shared/lifecycle.ts';
 import { headOf, newKey, signedFile, submitGood, train } from '#test/helpers/candidate.ts';
 import { aiblock } from '#test/helpers/child.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { ChatEvent, ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatEvent, ChatRequest } from '#shared/api/chat-schemas.ts';
 
 /** `/ws/chat` of a coordinator that a test answers for. */
 export class ChatServer {

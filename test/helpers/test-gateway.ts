@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { EnrolmentView } from '#shared/api/schemas.ts';
+import type { EnrolmentView } from '#shared/api/worker-schemas.ts';
 import { concatBytes, fromHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { addressOf, verifySignature } from '#shared/crypto/keys.ts';

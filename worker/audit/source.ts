@@ -1,8 +1,9 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import type { z } from 'zod';
+import { adjustmentSchema } from '#shared/api/account-schemas.ts';
 import { journalPageSchema, rawBlocksSchema, workPageSchema } from '#shared/api/audit-schemas.ts';
 import { type EpochDetail, epochDetailSchema } from '#shared/api/epoch-schemas.ts';
-import { adjustmentSchema, type ModelView } from '#shared/api/schemas.ts';
+import type { ModelView } from '#shared/api/schemas.ts';
 import type { ChainId } from '#shared/block/header.ts';
 import type { JournalHead } from '#shared/block/journal.ts';
 import { type Block, blockFromBytes } from '#shared/block/verify-block.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatRequest } from '#shared/api/chat-schemas.ts';
 import type { Manifest } from '#shared/block/manifest.ts';
 import type { Sampling } from '#worker/chat/sampling.ts';
 

@@ -1,4 +1,4 @@
-import type { ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatRequest } from '#shared/api/chat-schemas.ts';
 import type { ModelRef } from '#shared/protocol/worker.ts';
 import { StreamDecoder } from '#shared/text/stream-decoder.ts';
 import { seededUniform } from '#shared/weights/random.ts';

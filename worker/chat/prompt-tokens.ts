@@ -1,4 +1,4 @@
-import type { ChatMessage, ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatMessage, ChatRequest } from '#shared/api/chat-schemas.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import type { TextThread } from '#worker/text/text-thread.ts';
 

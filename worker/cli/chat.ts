@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { type Command, InvalidArgumentError } from 'commander';
-import { type ChatMessage, type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatMessage, type ChatRequest, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { parseAmount, UNIT } from '#shared/money.ts';
 import type { AllowanceRequest } from '#shared/protocol/allowance.ts';

@@ -4,6 +4,8 @@ import {
   accountSchema,
   type BalanceView,
   balanceSchema,
+} from '#shared/api/account-schemas.ts';
+import {
   type ClaimView,
   claimSchema,
   type ModelView,

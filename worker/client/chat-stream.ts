@@ -1,6 +1,6 @@
 import { on } from 'node:events';
 import WebSocket from 'ws';
-import { type ChatEvent, chatEventSchema, type PaidChatRequest } from '#shared/api/schemas.ts';
+import { type ChatEvent, chatEventSchema, type PaidChatRequest } from '#shared/api/chat-schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { parseMessage } from '#shared/protocol/worker.ts';
 import { webSocketUrl } from '#worker/client/urls.ts';

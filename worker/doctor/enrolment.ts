@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { enrolmentSchema } from '#shared/api/schemas.ts';
+import { enrolmentSchema } from '#shared/api/worker-schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { keyPair } from '#shared/crypto/keys.ts';
 import { httpUrl } from '#worker/client/urls.ts';

@@ -1,5 +1,5 @@
 import { freemem, loadavg } from 'node:os';
-import type { AccountView } from '#shared/api/schemas.ts';
+import type { AccountView } from '#shared/api/account-schemas.ts';
 import type { Capabilities } from '#shared/protocol/capabilities.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
 import { type GpuState, readGpus } from '#worker/devices.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { adjustmentSchema } from '#shared/api/schemas.ts';
+import { adjustmentSchema } from '#shared/api/account-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, parseAddress, sign } from '#shared/crypto/keys.ts';
 import { formatAmount, parseAmount } from '#shared/money.ts';

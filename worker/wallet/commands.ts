@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type EntryView, entriesSchema } from '#shared/api/schemas.ts';
+import { type EntryView, entriesSchema } from '#shared/api/account-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair, parseAddress } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';

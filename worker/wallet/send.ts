@@ -1,4 +1,4 @@
-import { type TransferView, transferSchema } from '#shared/api/schemas.ts';
+import { type TransferView, transferSchema } from '#shared/api/account-schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, signRecoverable } from '#shared/crypto/keys.ts';
 import { type Transfer, type TransferRequest, transferDigest } from '#shared/protocol/transfer.ts';

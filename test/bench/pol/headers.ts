@@ -1,5 +1,6 @@
 import { newKeyPair } from '#coordinator/store/key-files.ts';
-import { errorBodySchema, type ModelView } from '#shared/api/schemas.ts';
+import { errorBodySchema } from '#shared/api/common-schemas.ts';
+import type { ModelView } from '#shared/api/schemas.ts';
 import { concatBytes, fromHex, utf8ToBytes } from '#shared/crypto/bytes.ts';
 import { SUBMISSION_METADATA_KEY, signSubmission } from '#shared/protocol/submission.ts';
 import type { Dtype } from '#shared/weights/dtype.ts';

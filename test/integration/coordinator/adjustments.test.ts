@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
-import { adjustmentSchema, entriesSchema } from '#shared/api/schemas.ts';
+import { adjustmentSchema, entriesSchema } from '#shared/api/account-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import type { Adjustment, AdjustmentRequest } from '#shared/protocol/adjustment.ts';
 import { aiblock } from '#test/helpers/child.ts';

@@ -5,13 +5,8 @@ import { after, before, describe, it } from 'node:test';
 import { WebSocket } from 'ws';
 import { UNSAFE_DEV_POOL } from '#coordinator/chain/genesis/dev-keys.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
-import {
-  type ChatEvent,
-  chatEventSchema,
-  type EntryView,
-  entriesSchema,
-  paidChatSchema,
-} from '#shared/api/schemas.ts';
+import { type EntryView, entriesSchema, paidChatSchema } from '#shared/api/account-schemas.ts';
+import { type ChatEvent, chatEventSchema } from '#shared/api/chat-schemas.ts';
 import { fromHex, toHex, u64be } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';

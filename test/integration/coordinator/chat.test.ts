@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { WebSocket } from 'ws';
-import { type ChatEvent, chatEventSchema, chatResponseSchema } from '#shared/api/schemas.ts';
+import { type ChatEvent, chatEventSchema, chatResponseSchema } from '#shared/api/chat-schemas.ts';
 import type { ChatTask, FakeWorker } from '#test/helpers/fake-worker.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';

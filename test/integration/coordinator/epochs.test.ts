@@ -5,6 +5,7 @@ import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { del, put } from '#coordinator/store/kv.ts';
 import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
+import { accountSchema, entriesSchema } from '#shared/api/account-schemas.ts';
 import {
   type EpochDetail,
   type EpochView,
@@ -12,7 +13,6 @@ import {
   epochsSchema,
 } from '#shared/api/epoch-schemas.ts';
 import { payoutSchema } from '#shared/api/reward-schemas.ts';
-import { accountSchema, entriesSchema } from '#shared/api/schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { merkleRoot, verifyMerklePath } from '#shared/crypto/merkle.ts';
 import { auditCoordinator } from '#test/helpers/audit-coordinator.ts';

@@ -3,16 +3,16 @@ import { request } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import type { z } from 'zod';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
+import { balanceSchema } from '#shared/api/account-schemas.ts';
+import { errorBodySchema } from '#shared/api/common-schemas.ts';
 import {
-  balanceSchema,
   blockSchema,
-  enrolmentSchema,
-  errorBodySchema,
   modelSchema,
   overviewSchema,
   readinessSchema,
   submissionSchema,
 } from '#shared/api/schemas.ts';
+import { enrolmentSchema } from '#shared/api/worker-schemas.ts';
 import { ERRORS, type ErrorCode } from '#shared/errors/catalogue.ts';
 import { fileOf, post, SMALL_TENSOR } from '#test/helpers/small-genesis.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
+import { type AccountView, accountSchema } from '#shared/api/account-schemas.ts';
 import { type PayoutView, payoutSchema, poolSharesSchema } from '#shared/api/reward-schemas.ts';
-import { type AccountView, accountSchema, type SubmissionView } from '#shared/api/schemas.ts';
+import type { SubmissionView } from '#shared/api/schemas.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { UNIT } from '#shared/money.ts';
 import { accruedAccount } from '#shared/reward/keyless-account.ts';

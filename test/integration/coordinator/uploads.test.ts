@@ -7,13 +7,8 @@ import { after, before, describe, it } from 'node:test';
 import { HTTP_DEFAULTS } from '#coordinator/http/app.ts';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { INTAKE_DEFAULTS } from '#coordinator/submission/intake.ts';
-import {
-  claimSchema,
-  errorBodySchema,
-  modelSchema,
-  type UploadView,
-  uploadSchema,
-} from '#shared/api/schemas.ts';
+import { errorBodySchema } from '#shared/api/common-schemas.ts';
+import { claimSchema, modelSchema, type UploadView, uploadSchema } from '#shared/api/schemas.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { claimOf } from '#shared/protocol/submission.ts';
 import { ChildHandle } from '#test/helpers/child.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
-import { type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatRequest, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { decodeManifest, encodeManifest } from '#shared/block/manifest.ts';
 import type { ModelRef } from '#shared/protocol/worker.ts';
 import { devModelRef } from '#test/helpers/dev-model-ref.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
-import { entriesSchema, transferProofSchema } from '#shared/api/schemas.ts';
+import { entriesSchema, transferProofSchema } from '#shared/api/account-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
 import { recoverAddress } from '#shared/crypto/recover.ts';

@@ -1,4 +1,4 @@
-import type { ChatEvent, PaidChatRequest } from '#shared/api/schemas.ts';
+import type { ChatEvent, PaidChatRequest } from '#shared/api/chat-schemas.ts';
 import type { OpenSocket } from './ports.ts';
 
 export interface ChatHandlers {

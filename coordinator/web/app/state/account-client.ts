@@ -1,4 +1,5 @@
-import type { AccountView, EntriesView, EntryView, ModelView, TransferView } from '#shared/api/schemas.ts';
+import type { AccountView, EntriesView, EntryView, TransferView } from '#shared/api/account-schemas.ts';
+import type { ModelView } from '#shared/api/schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { parseAmount } from '#shared/money.ts';
 import type { AllowanceRequest } from '#shared/protocol/allowance.ts';

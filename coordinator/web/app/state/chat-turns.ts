@@ -1,4 +1,4 @@
-import type { ChatEvent, ChatMessage, ChatRequest } from '#shared/api/schemas.ts';
+import type { ChatEvent, ChatMessage, ChatRequest } from '#shared/api/chat-schemas.ts';
 import { tokenRate } from '../net/chat-stream.ts';
 import { formatCount, formatDuration, formatPlural } from '../text/format.ts';
 

@@ -1,13 +1,7 @@
 import type { EpochView } from '#shared/api/epoch-schemas.ts';
 import type { PoolSharesView } from '#shared/api/reward-schemas.ts';
-import type {
-  BlockView,
-  FeedEvent,
-  LossPoint,
-  Overview,
-  SubmissionView,
-  WorkerView,
-} from '#shared/api/schemas.ts';
+import type { BlockView, FeedEvent, LossPoint, Overview, SubmissionView } from '#shared/api/schemas.ts';
+import type { WorkerView } from '#shared/api/worker-schemas.ts';
 import { type BlockGroup, mergeBlocks } from './block-groups.ts';
 
 /** How much the page keeps: enough to scroll through, little enough for a phone. */

@@ -1,4 +1,5 @@
-import type { LossPoint, WorkerView } from '#shared/api/schemas.ts';
+import type { LossPoint } from '#shared/api/schemas.ts';
+import type { WorkerView } from '#shared/api/worker-schemas.ts';
 import { formatHashRate, formatPlural, formatTokenRate } from '../text/format.ts';
 import type { PoolState } from './pool-state.ts';
 

@@ -1,4 +1,4 @@
-import type { EntryView } from '#shared/api/schemas.ts';
+import type { EntryView } from '#shared/api/account-schemas.ts';
 import type { EntryKind } from '#shared/block/journal.ts';
 import { shorten } from './format.ts';
 

@@ -5,7 +5,7 @@ import { type BrowserWallet, Refusal } from '#coordinator/web/app/net/ports.ts';
 import { AccountClient, type AccountState } from '#coordinator/web/app/state/account-client.ts';
 import { entryLine } from '#coordinator/web/app/text/entry-words.ts';
 import { refusalWords } from '#coordinator/web/app/text/refusal-words.ts';
-import type { EntryView } from '#shared/api/schemas.ts';
+import type { EntryView } from '#shared/api/account-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { recoverAddress } from '#shared/crypto/recover.ts';
 import { type AllowanceRequest, allowanceDigest, parseAllowance } from '#shared/protocol/allowance.ts';

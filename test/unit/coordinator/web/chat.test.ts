@@ -11,7 +11,7 @@ import {
   stopped,
   withToken,
 } from '#coordinator/web/app/state/chat-turns.ts';
-import { chatRequestSchema } from '#shared/api/schemas.ts';
+import { chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { ManualSockets } from './stand-ins.ts';
 import { hash } from './views.ts';
 

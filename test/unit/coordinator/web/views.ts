@@ -1,6 +1,7 @@
 import type { EpochView } from '#shared/api/epoch-schemas.ts';
 import type { PoolSharesView } from '#shared/api/reward-schemas.ts';
-import type { BlockView, Overview, SubmissionView, WorkerView } from '#shared/api/schemas.ts';
+import type { BlockView, Overview, SubmissionView } from '#shared/api/schemas.ts';
+import type { WorkerView } from '#shared/api/worker-schemas.ts';
 
 /** Views as the coordinator sends them, for the tests of the page's logic. */
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { blocksQuerySchema, chatRequestSchema, listQuerySchema } from '#shared/api/schemas.ts';
+import { chatRequestSchema } from '#shared/api/chat-schemas.ts';
+import { blocksQuerySchema, listQuerySchema } from '#shared/api/schemas.ts';
 
 test('queries: defaults, plain digits', () => {
   assert.deepEqual(listQuerySchema.parse({}), { limit: 50 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { chatRequestSchema } from '#shared/api/schemas.ts';
+import { chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { modelDefaults, samplingOf } from '#worker/chat/answer-settings.ts';
 
 const POOL = { temperature: 0.8, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import * as tf from '@tensorflow/tfjs';
-import { type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatRequest, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import type { ModelRef } from '#shared/protocol/worker.ts';
 import { ChatModels } from '#test/helpers/chat-model.ts';
 import { CHAT_ENGINE_DEFAULTS, ChatEngine, type ChatEngineOptions } from '#worker/chat/chat-engine.ts';

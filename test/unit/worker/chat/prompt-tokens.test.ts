@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ChatMessage, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatMessage, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { promptTokens } from '#worker/chat/prompt-tokens.ts';
 
 /** One token a letter; a prompt begins with token 1. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type ChatRequest, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatRequest, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { FromWorker, ModelRef } from '#shared/protocol/worker.ts';
 import { keptLog } from '#test/helpers/quiet-log.ts';

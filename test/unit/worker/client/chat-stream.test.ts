@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type ChatEvent, chatRequestSchema } from '#shared/api/schemas.ts';
+import { type ChatEvent, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { ChatServer } from '#test/helpers/chat-server.ts';
 import { freePort } from '#test/helpers/free-port.ts';
 import { until } from '#test/helpers/until.ts';
