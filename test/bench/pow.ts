@@ -19,9 +19,17 @@ const BEFORE_STOP_MS = 30;
 
 const header = Uint8Array.from({ length: HEADER_BYTES }, (_, i) => (i * 7 + 1) & 0xff);
 
+/** How programs hash one header with node:crypto, and what newer Node offers besides. */
+const ONE_SHOT = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest();
+const OTHER_ONE_SHOTS = [
+  (bytes: Uint8Array) => hash('sha256', bytes, 'buffer'),
+  (bytes: Uint8Array) => hash('sha256', bytes, 'hex'),
+];
+
 /** The best rates seen, in millions per second of processor time; the last two per second of wall time. */
 interface Rates {
   oneShot: number;
+  fastestOneShot: number;
   bulk: number;
   one: number;
   oneWall: number;
@@ -57,11 +65,13 @@ export async function bench(report: Report): Promise<void> {
 }
 
 async function measure(one: Grinder, two: Grinder): Promise<Rates> {
-  const best: Rates = { oneShot: 0, bulk: 0, one: 0, oneWall: 0, twoWall: 0 };
+  const best: Rates = { oneShot: 0, fastestOneShot: 0, bulk: 0, one: 0, oneWall: 0, twoWall: 0 };
   for (let round = 0; round < ROUNDS; round++) {
     const alone = await grindRate(one);
     const both = await grindRate(two);
-    best.oneShot = Math.max(best.oneShot, await oneShotRate());
+    best.oneShot = Math.max(best.oneShot, await oneShotRate(ONE_SHOT));
+    for (const way of [ONE_SHOT, ...OTHER_ONE_SHOTS])
+      best.fastestOneShot = Math.max(best.fastestOneShot, await oneShotRate(way));
     best.bulk = Math.max(best.bulk, await bulkRate());
     best.one = Math.max(best.one, alone.cpu);
     best.oneWall = Math.max(best.oneWall, alone.wall);
@@ -77,8 +87,16 @@ function reportRates(best: Rates, report: Report): void {
       ...of,
       metric: 'hashes, one thread',
       value: best.one,
-      anchor: { name: 'node:crypto one-shot', value: best.oneShot },
+      anchor: { name: 'createHash of node:crypto, once for each header', value: best.oneShot },
       goal: { on: 'ratio', atLeast: 12 },
+    }),
+  );
+  report(
+    figure({
+      ...of,
+      metric: 'the same',
+      value: best.one,
+      anchor: { name: 'the fastest of createHash, hash to bytes, hash to hex', value: best.fastestOneShot },
     }),
   );
   report(
@@ -122,27 +140,17 @@ async function rate(work: () => number | Promise<number>): Promise<{ wall: numbe
   return { wall: count / wallMicros, cpu: count / (user + system) };
 }
 
-/** The fastest of the ways to hash one header with node:crypto. */
-async function oneShotRate(): Promise<number> {
+async function oneShotRate(way: (bytes: Uint8Array) => unknown): Promise<number> {
   const bytes = Uint8Array.from(header);
   const view = new DataView(bytes.buffer);
-  const ways = [
-    () => createHash('sha256').update(bytes).digest(),
-    () => hash('sha256', bytes, 'buffer'),
-    () => hash('sha256', bytes, 'hex'),
-  ];
-  let best = 0;
-  for (const way of ways) {
-    const { cpu } = await rate(() => {
-      for (let i = 0; i < ONE_SHOTS; i++) {
-        view.setUint32(NONCE_OFFSET + 4, i);
-        way();
-      }
-      return ONE_SHOTS;
-    });
-    best = Math.max(best, cpu);
-  }
-  return best;
+  const { cpu } = await rate(() => {
+    for (let i = 0; i < ONE_SHOTS; i++) {
+      view.setUint32(NONCE_OFFSET + 4, i);
+      way(bytes);
+    }
+    return ONE_SHOTS;
+  });
+  return cpu;
 }
 
 async function bulkRate(): Promise<number> {
