@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline/promises';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ChatMessage, type ChatRequest, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { parseAmount, UNIT } from '#shared/money.ts';
@@ -55,11 +55,10 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .option('--stop <text>', 'the answer ends before this text; may be given several times', collect)
     .option('--seed <n>', 'the same seed gives the same answer of the same head', numberOption(0, 0xffffffff))
     .option('--key-file <file>', 'pay with the plain key in this file')
-    .option(
-      '--spend <tokens>',
-      'what this session may cost at most, where the pool asks for fees',
-      spendOption,
-      UNIT,
+    .addOption(
+      new Option('--spend <tokens>', 'what this session may cost at most, where the pool asks for fees')
+        .argParser(spendOption)
+        .default(UNIT, '1'),
     )
     .option('--json', 'one JSON object per line', false)
     .addHelpText(

@@ -13,7 +13,16 @@ interface AuditFlags {
 /** `aiblock ledger`: what concerns the money of a pool as a whole. */
 export function register(program: Command, environment: CommandEnvironment): void {
   const { settings } = environment;
-  const ledger = program.command('ledger').summary('audit the money of a pool, make good what went wrong');
+  const ledger = program
+    .command('ledger')
+    .summary('audit the money of a pool, make good what went wrong')
+    .addHelpText(
+      'after',
+      examples(
+        'aiblock ledger audit',
+        'aiblock ledger adjust 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 2 --reason "lost shares of 3 May"',
+      ),
+    );
   addAdjust(ledger, environment);
   ledger
     .command('audit')
