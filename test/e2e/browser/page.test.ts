@@ -50,7 +50,7 @@ describe('the page of a running pool', {
     await page.getByText('Live', { exact: true }).waitFor();
     await page.getByText('Unsafe keys: development network.').waitFor();
     await page.getByTestId('blocks').getByText('genesis').waitFor();
-    assert.match(await textOf(page.getByTestId('workers')), /wasm, \d+ threads?/);
+    assert.match(await textOf(page.getByTestId('workers')), /wasm \([\d.]+ GFLOP\/s\), \d+ threads?/);
     await page.locator('[data-testid=loss-now]', { hasText: /\d\.\d{3}/ }).waitFor();
   });
 
