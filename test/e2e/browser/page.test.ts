@@ -9,8 +9,7 @@ import {
   signedFile,
   submitGood,
 } from '#test/helpers/candidate.ts';
-import { Pool } from '#test/helpers/pool.ts';
-import { tempDir } from '#test/helpers/temp-dir.ts';
+import { type Pool, startPool } from '#test/helpers/pool.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import type { Head } from '#worker/train/miner-head.ts';
 import { drawnPixels, type OpenedPage, openBrowser, openPage } from './browser.ts';
@@ -19,9 +18,6 @@ import { drawnPixels, type OpenedPage, openBrowser, openPage } from './browser.t
 const PATIENCE_MS = 120_000;
 const DESKTOP = { width: 1280, height: 900 };
 const PHONE = { width: 360, height: 740, colorScheme: 'dark' } as const;
-
-// Here and not in `before`: what is registered within a hook to be cleaned up goes when the hook ends.
-const dataDir = await tempDir();
 
 describe('the page of a running pool', {
   skip: skipWithout('chromium') || skipWithout('redis-server'),
@@ -32,9 +28,7 @@ describe('the page of a running pool', {
   let page: Page;
 
   before(async () => {
-    pool = new Pool(dataDir, {});
-    await pool.startCoordinator();
-    await pool.startWorker('worker');
+    pool = await startPool();
     browser = await openBrowser();
     desktop = await openPage(browser, pool.url, DESKTOP);
     page = desktop.page;
@@ -43,7 +37,6 @@ describe('the page of a running pool', {
 
   after(async () => {
     await browser?.close();
-    await pool?.stop();
   });
 
   test('says that it is live, that its keys are unsafe, and what genesis is', async () => {
