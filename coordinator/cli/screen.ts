@@ -1,6 +1,6 @@
 import type { CliEnvironment } from '#coordinator/cli/environment.ts';
 import type { EpochView } from '#shared/api/epoch-schemas.ts';
-import type { FeedEvent, Overview, SubmissionView } from '#shared/api/schemas.ts';
+import type { FeedEvent, LossPoint, Overview, SubmissionView } from '#shared/api/schemas.ts';
 import { formatAmount } from '#shared/money.ts';
 
 const PAINT = { dim: 2, red: 31, green: 32, yellow: 33, cyan: 36, bold: 1 } as const;
@@ -69,7 +69,7 @@ export class Screen {
         return this.#line(
           'loss',
           'bold',
-          `${nats(event.point.loss_nats)} nats, ${event.point.measured ? 'measured on the whole public validation set' : 'estimated by certified gains'} (genesis ${nats(this.#genesisLoss)})`,
+          `${nats(event.point.loss_nats)} nats, ${sourceOf(event.point)} (genesis ${nats(this.#genesisLoss)})`,
         );
       case 'epoch': {
         const text = epochText(event.epoch);
@@ -225,4 +225,10 @@ function epochText({ number, state, shards, submissions }: EpochView): string | 
     return `${number}: ${held} of ${submissions.length} submissions hold on text that nobody had seen, ${lost} forfeit what vests`;
   if (state !== 'revealed' || held !== 0 || lost !== 0) return undefined;
   return `${number} is over: ${shards} held-out shards are public, its ${submissions.length} submissions are checked on them`;
+}
+
+/** What the figure rests on. */
+function sourceOf({ measured, submission }: LossPoint): string {
+  if (measured) return 'measured on the whole public validation set';
+  return submission === null ? 'measured on a few windows' : 'estimated by certified gains';
 }
