@@ -50,9 +50,11 @@ ${Object.entries(ENVIRONMENT)
 `;
 
 const stop = new AbortController();
+// Only a second signal ends us at once: one that follows a broken pipe, as when `aiblock up` is killed, is the first.
+let signals = 0;
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
-    if (stop.signal.aborted) process.exit(EXIT.interrupted);
+    if (++signals > 1) process.exit(EXIT.interrupted);
     stop.abort(new PoolError('UNAVAILABLE', 'stopped'));
   });
 // A reader that went away, such as `head` or a killed `aiblock up`, is a reason to stop, in order: Redis and children too.

@@ -69,9 +69,7 @@ export async function startCoordinator(options: CoordinatorOptions, log: Log): P
   const closers: (() => Promise<void> | void)[] = [];
   let closing: Promise<void> | undefined;
   const close = () => {
-    closing ??= (async () => {
-      for (const closer of closers.reverse()) await closer();
-    })();
+    closing ??= closeAll(closers.reverse());
     return closing;
   };
   try {
@@ -83,6 +81,18 @@ export async function startCoordinator(options: CoordinatorOptions, log: Log): P
 }
 
 type Closers = (() => Promise<void> | void)[];
+
+/** One part that fails to close keeps no other open, Redis least of all. Rejects with the first failure. */
+async function closeAll(closers: Closers): Promise<void> {
+  const failures: unknown[] = [];
+  for (const closer of closers)
+    try {
+      await closer();
+    } catch (error) {
+      failures.push(error);
+    }
+  if (failures.length > 0) throw failures[0];
+}
 
 async function build(
   options: CoordinatorOptions,

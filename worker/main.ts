@@ -39,10 +39,11 @@ const COMMANDS = [
 const EXIT = { fine: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 
 const stop = new AbortController();
+let signals = 0;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    // The second one means it.
-    if (stop.signal.aborted) process.exit(EXIT.interrupted);
+    // The second one means it; one that follows a broken pipe is the first.
+    if (++signals > 1) process.exit(EXIT.interrupted);
     stop.abort(new PoolError('UNAVAILABLE', 'stopped'));
   });
 }
