@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fs, { cp, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import fs, { cp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename, join } from 'node:path';
 import { after, it } from 'node:test';
@@ -37,9 +37,31 @@ after(() => {
 const POWER_CUTS = 25;
 const VALUE_BYTES = 200_000;
 
+/** Copies a store as it was at one moment: RocksDB writes and removes files in the background, so a copy during that is made again. */
+async function copyOfOneMoment(store: string, copy: string): Promise<void> {
+  const listing = async () => {
+    const names = (await readdir(store, { recursive: true })).sort();
+    return Promise.all(names.map(async (name) => `${name} ${(await stat(join(store, name))).size}`));
+  };
+  for (let tries = 0; tries < 100; tries++) {
+    await rm(copy, { recursive: true, force: true });
+    try {
+      const before = await listing();
+      await cp(store, copy, { recursive: true, filter: (path) => !/LOCK$|lock$/.test(path) });
+      assert.deepEqual(await listing(), before);
+      return;
+    } catch (error) {
+      const changed =
+        error instanceof assert.AssertionError || (error as NodeJS.ErrnoException).code === 'ENOENT';
+      if (!changed) throw error;
+    }
+  }
+  assert.fail('the store never stood still for as long as a copy takes');
+}
+
 /** The folder as it is after the power failed: of the log and of the mark only what was synced. */
 async function afterPowerCut(store: string, copy: string): Promise<void> {
-  await cp(store, copy, { recursive: true, filter: (path) => !/LOCK$|lock$/.test(path) });
+  await copyOfOneMoment(store, copy);
   for (const name of await readdir(join(copy, 'db')))
     if (name.endsWith('.log')) await truncate(join(copy, 'db', name), onDisk.get(name)?.length ?? 0);
   const mark = onDisk.get('mark');
