@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { accountEntries, entryIndexOps, indexMissing } from '#coordinator/ledger/account-entries.ts';
 import { addUp } from '#coordinator/ledger/add-up.ts';
 import { type AdjustmentRecord, readAdjustment } from '#coordinator/ledger/adjustment-records.ts';
@@ -181,19 +182,16 @@ export class Ledger {
    */
   async prepare(moves: readonly Move[], at: number): Promise<PreparedEntries> {
     this.guard.mustHold();
-    const { entries, head } = linkEntries(this.#networkId, this.#state.journal, {
-      ...{ moves, at, hash: nativeSha256 },
-    });
-    const before = await this.balances(moves.flatMap(({ from, to }) => [from, to]).filter((a) => a !== null));
+    const accounts = moves.flatMap(({ from, to }) => [from, to]).filter((address) => address !== null);
+    const [before, { entries, head, grown }] = await Promise.all([
+      this.balances(accounts),
+      this.#linked(moves, at),
+    ]);
     this.guard.read(before, this.totals);
     this.guard.mustHold();
     const { after, totals } = this.#moved(moves, before);
     let { sum } = this.#state;
     for (const [address, balance] of after) sum += balance - (before.get(address) as bigint);
-    const grown = growJournalTree(
-      this.#state.tree,
-      entries.map(({ bytes }) => bytes),
-    );
     return {
       ops: [
         ...entries.map(({ entry, bytes }) => put(bucketKey(BUCKET.journalEntry, entry.seq), bytes)),
@@ -217,6 +215,16 @@ export class Ledger {
     this.#state = state;
     this.guard.wrote(after);
     this.guard.sum(state.sum, state.totals);
+  }
+
+  /** The moves as entries, and the tree with them: hashed while the store reads what was asked of it before. */
+  async #linked(moves: readonly Move[], at: number) {
+    await setImmediate();
+    const { entries, head } = linkEntries(this.#networkId, this.#state.journal, {
+      ...{ moves, at, hash: nativeSha256 },
+    });
+    const bytes = entries.map((entry) => entry.bytes);
+    return { entries, head, grown: growJournalTree(this.#state.tree, bytes) };
   }
 
   #moved(moves: readonly Move[], before: Balances) {

@@ -1,4 +1,5 @@
 import { writeU64be } from '#shared/crypto/bytes.ts';
+import { Slab } from '#shared/slab.ts';
 
 /**
  * The first byte of every key. Ids are on disk: they are never changed nor given to anything else.
@@ -86,12 +87,13 @@ export type Bucket = (typeof BUCKET)[keyof typeof BUCKET];
 export type KeyPart = Uint8Array | bigint | number | string;
 
 const NUMBER_BYTES = 8;
+const SLAB = new Slab();
 
 /** Written in one go: a payout makes tens of thousands of keys. */
 export function bucketKey(bucket: Bucket, ...parts: readonly KeyPart[]): Uint8Array {
   let length = 1;
   for (const part of parts) length += lengthOf(part);
-  const key = new Uint8Array(length);
+  const key = SLAB.take(length);
   key[0] = bucket;
   let at = 1;
   for (const part of parts) {

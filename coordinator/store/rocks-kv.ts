@@ -239,10 +239,14 @@ class RocksKv implements KV {
 }
 
 function add(write: ReturnType<RocksDB['write']>, op: KvOp, slab: Slab): void {
-  if (op.type === 'put') write.tryPut(slab.copy(op.key), slab.copy(op.value));
+  if (op.type === 'put') write.tryPut(offHeap(op.key, slab), offHeap(op.value, slab));
   else if (op.type === 'del') write.tryDelete(op.key);
   else write.tryDeleteRange(op.gte, op.lt);
 }
+
+/** The library needs the address of the bytes. A part of a larger buffer has one; V8 keeps small arrays without. */
+const offHeap = (bytes: Uint8Array, slab: Slab): Uint8Array =>
+  bytes.byteOffset > 0 || bytes.length === 0 ? bytes : slab.copy(bytes);
 
 function bytesOf(ops: readonly KvOp[]): number {
   return ops.reduce((sum, op) => sum + (op.type === 'put' ? op.key.length + op.value.length : 0), 0);
@@ -251,7 +255,7 @@ function bytesOf(ops: readonly KvOp[]): number {
 async function readAll(db: RocksDB, keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
   const read = db.read({ capacity: keys.length, autoDestroy: true });
   const slab = new Slab();
-  const values = Promise.all(keys.map((key) => read.get(slab.copy(key))));
+  const values = Promise.all(keys.map((key) => read.get(offHeap(key, slab))));
   const [found] = await Promise.all([values, read.flush()]);
   return found.map((value) => (value === null ? undefined : plain(value)));
 }

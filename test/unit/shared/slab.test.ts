@@ -25,3 +25,16 @@ it('takes a small array over, so that its owner may change it', () => {
   bytes.fill(9);
   assert.deepEqual([...copy], [1, 2, 3]);
 });
+
+it('takes room that nothing else uses, and is all zero', () => {
+  const slab = new Slab();
+  const parts = Array.from({ length: 5_000 }, (_, i) => {
+    const part = slab.take(i % 70);
+    assert.ok(part.every((byte) => byte === 0));
+    return part.fill(1 + (i % 200));
+  });
+  parts.forEach((part, i) => {
+    assert.equal(part.length, i % 70);
+    assert.ok(part.every((byte) => byte === 1 + (i % 200)));
+  });
+});
