@@ -1,6 +1,6 @@
-import { createHash, type Hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { WebSocket } from 'ws';
-import { concatBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { concatBytes, fromHex, toHex, writeU64be } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { type KeyPair, sign } from '#shared/crypto/keys.ts';
 import {
@@ -14,8 +14,8 @@ import { backoffMs, RECONNECT } from '#worker/client/backoff.ts';
 type Lease = Extract<ToWorker, { type: 'mine' }>;
 type EvaluateLease = Extract<ToWorker, { type: 'evaluate' }>;
 
-const MIDSTATE_BYTES = 256;
 const HEADER_BYTES = 264;
+const NONCE_AT = 256;
 
 export interface WorkerEvents {
   /** The pool let it in. */
@@ -36,8 +36,8 @@ export interface WorkerSettings {
 
 interface Search {
   readonly lease: Lease;
-  readonly midstate: Hash;
-  readonly target: Buffer;
+  /** Whose nonce is changed in place. */
+  readonly header: Uint8Array;
   readonly end: bigint;
   next: bigint;
 }
@@ -101,12 +101,12 @@ export class SimulatedWorker {
   share(): void {
     const search = this.#search;
     if (!search) return;
-    const { work, lease } = search.lease;
+    const { work, lease, target } = search.lease;
     for (; search.next < search.end; search.next++) {
-      const hash = hashOf(search);
-      if (hash.compare(search.target) > 0) continue;
+      const found = hashOf(search);
+      if (found > target) continue;
       const nonce = (search.next++).toString();
-      this.#sent.set(`${lease}/${nonce}`, { hash: hash.toString('hex'), atMs: performance.now() });
+      this.#sent.set(`${lease}/${nonce}`, { hash: found, atMs: performance.now() });
       return this.send({ type: 'share', work, lease, nonce, ms: 1 });
     }
     this.#giveBack();
@@ -157,8 +157,7 @@ export class SimulatedWorker {
     const start = BigInt(lease.start);
     this.#search = {
       lease,
-      midstate: createHash('sha256').update(fromHex(lease.header, HEADER_BYTES).subarray(0, MIDSTATE_BYTES)),
-      target: Buffer.from(lease.target, 'hex'),
+      header: fromHex(lease.header, HEADER_BYTES),
       end: start + BigInt(lease.count),
       next: start,
     };
@@ -191,8 +190,8 @@ export class SimulatedWorker {
   }
 }
 
-function hashOf({ midstate, next }: Search): Buffer {
-  const nonce = Buffer.alloc(HEADER_BYTES - MIDSTATE_BYTES);
-  nonce.writeBigUInt64BE(next);
-  return midstate.copy().update(nonce).digest();
+/** In hex: as texts of one length, hash and target compare like numbers. No object of its own is made for a hash. */
+function hashOf({ header, next }: Search): string {
+  writeU64be(header, NONCE_AT, next);
+  return hash('sha256', header, 'hex');
 }
