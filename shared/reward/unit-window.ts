@@ -48,28 +48,45 @@ export function windowSpan(
   return kind === 'evaluation' ? newest(1) : { from: sealed, to: next, lowestAlone: true };
 }
 
-interface Kept {
+/** Who units are credited to: one object for all of them. */
+interface Party {
   readonly key: string;
   readonly worker: string;
   readonly address: string;
-  readonly credit: bigint;
+  /** Units of it that are kept. */
+  kept: number;
+}
+
+interface Sum {
+  units: number;
+  credit: bigint;
+}
+
+/** A unit below which no later one is. */
+interface Low {
+  readonly number: number;
   readonly ref: Uint8Array;
 }
 
-/** Units that fell out are cut off the list when they are this many. */
+/** Units that fell out are cut off the lists when they are this many. */
 const CUT_UNITS = 4_096;
 
 /**
  * The newer end of a log of work, added up per worker and address over a span that follows it: each unit is added
- * once and taken off once, so that no reward reads the log again. Pure: whoever replays the log has the same sums.
+ * once and taken off once, so that no reward reads the log again. Of a unit it keeps its party and its credit alone:
+ * windows are long. Pure: whoever replays the log has the same sums.
  */
 export class UnitWindow {
   /** Number in the log of the first unit kept, and those from it on. */
   #first: number;
-  #kept: Kept[] = [];
+  #parties: Party[] = [];
+  #credits: bigint[] = [];
+  /** In the order of the log, each lower than those before it that are gone: the first of a span is its lowest. */
+  #lows: Low[] = [];
+  readonly #known = new Map<string, Party>();
   /** Units below are not in the sums. */
   #from: number;
-  readonly #sums = new Map<string, Holding>();
+  readonly #sums = new Map<Party, Sum>();
 
   /** `first` is the number of the unit that comes first. */
   constructor(first = 0) {
@@ -79,7 +96,7 @@ export class UnitWindow {
 
   /** Number of the unit that comes next. */
   get next(): number {
-    return this.#first + this.#kept.length;
+    return this.#first + this.#parties.length;
   }
 
   /** Number of the oldest unit that a span can begin with. */
@@ -87,11 +104,13 @@ export class UnitWindow {
     return this.#first;
   }
 
-  add({ worker: publicKey, address, credit, ref }: WindowUnit): void {
-    const worker = toHex(publicKey);
-    const kept = { key: worker + address, worker, address, credit, ref };
-    this.#kept.push(kept);
-    this.#count(kept, 1);
+  add({ worker, address, credit, ref }: WindowUnit): void {
+    const number = this.next;
+    this.#parties.push(this.#party(toHex(worker), address));
+    this.#credits.push(credit);
+    while (compareBytes(this.#lows.at(-1)?.ref ?? NOTHING, ref) > 0) this.#lows.pop();
+    this.#lows.push({ number, ref });
+    this.#count(number, 1);
   }
 
   /** What each worker has in the span, which ends with the newest unit. */
@@ -103,41 +122,54 @@ export class UnitWindow {
     );
     if (span.lowestAlone) return this.#lowest(span.from);
     this.#begin(span.from);
-    return [...this.#sums.values()];
+    return Array.from(this.#sums, ([{ worker, address }, sum]) => ({ worker, address, ...sum }));
   }
 
   /** Lets go of the units before number `first`. */
   forget(first: number): void {
     const count = Math.min(first, this.next) - this.#first;
-    if (count < CUT_UNITS && count < this.#kept.length) return;
+    if (count < CUT_UNITS && count < this.#parties.length) return;
     this.#begin(Math.max(this.#from, this.#first + count));
-    this.#kept.splice(0, count);
+    for (const party of this.#parties.splice(0, count)) {
+      party.kept -= 1;
+      if (party.kept === 0) this.#known.delete(party.key);
+    }
+    this.#credits.splice(0, count);
     this.#first += count;
+    this.#lows = this.#lows.filter(({ number }) => number >= this.#first);
+  }
+
+  #party(worker: string, address: string): Party {
+    const key = worker + address;
+    const party = this.#known.get(key) ?? { key, worker, address, kept: 0 };
+    if (party.kept === 0) this.#known.set(key, party);
+    party.kept += 1;
+    return party;
   }
 
   /** Moves the beginning of the sums: units leave them, or come back where the span grew. */
   #begin(from: number): void {
-    for (; this.#from < from; this.#from++) this.#count(this.#at(this.#from), -1);
-    while (this.#from > from) this.#count(this.#at(--this.#from), 1);
+    for (; this.#from < from; this.#from++) this.#count(this.#from, -1);
+    while (this.#from > from) this.#count(--this.#from, 1);
   }
 
-  #at(number: number): Kept {
-    return this.#kept[number - this.#first] as Kept;
-  }
-
-  #count({ key, worker, address, credit }: Kept, by: 1 | -1): void {
-    const sum = this.#sums.get(key);
-    const units = (sum?.units ?? 0) + by;
-    if (units === 0) this.#sums.delete(key);
-    else this.#sums.set(key, { worker, address, units, credit: (sum?.credit ?? 0n) + BigInt(by) * credit });
+  #count(number: number, by: 1 | -1): void {
+    const party = this.#parties[number - this.#first] as Party;
+    const credit = this.#credits[number - this.#first] as bigint;
+    const sum = this.#sums.get(party) ?? { units: 0, credit: 0n };
+    sum.units += by;
+    sum.credit += BigInt(by) * credit;
+    if (sum.units === 0) this.#sums.delete(party);
+    else if (sum.units === by) this.#sums.set(party, sum);
   }
 
   #lowest(from: number): Holding[] {
-    let best: Kept | undefined;
-    for (const kept of this.#kept.slice(from - this.#first))
-      if (!best || compareBytes(kept.ref, best.ref) < 0) best = kept;
-    if (!best) return [];
-    const { worker, address, credit } = best;
-    return [{ worker, address, units: 1, credit }];
+    const low = this.#lows.find(({ number }) => number >= from);
+    if (!low) return [];
+    const { worker, address } = this.#parties[low.number - this.#first] as Party;
+    return [{ worker, address, units: 1, credit: this.#credits[low.number - this.#first] as bigint }];
   }
 }
+
+/** Before all others. */
+const NOTHING = new Uint8Array(0);

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { sha256 } from '@noble/hashes/sha2.js';
 import fc from 'fast-check';
 import type { WorkKind } from '#shared/block/work-log.ts';
+import { compareBytes, toHex } from '#shared/crypto/bytes.ts';
 import { UnitWindow, type WindowUnit, windowSpan } from '#shared/reward/unit-window.ts';
 import { readVectors } from '#test/helpers/vectors.ts';
 
@@ -68,7 +69,8 @@ describe('UnitWindow', () => {
           for (let i = 0; i < add; i++) {
             const [worker] = people[all.length % 5] as [Uint8Array, string];
             const [, address] = people[all.length % 3] as [Uint8Array, string];
-            const unit = { worker, address, credit: credits.next().value as bigint, ref: worker };
+            const ref = sha256(Uint8Array.of(all.length % 256, all.length >> 8));
+            const unit = { worker, address, credit: credits.next().value as bigint, ref };
             all.push(unit);
             window.add(unit);
           }
@@ -77,6 +79,11 @@ describe('UnitWindow', () => {
           const again = new UnitWindow(from);
           for (const unit of all.slice(from)) again.add(unit);
           assert.deepEqual(sorted(window, span), sorted(again, span));
+          const [lowest] = [...all.slice(from)].sort((a, b) => compareBytes(a.ref, b.ref));
+          assert.deepEqual(
+            sorted(window, { ...span, lowestAlone: true }),
+            lowest ? [[toHex(lowest.worker), lowest.address, 1, lowest.credit]] : [],
+          );
           window.forget(all.length - forget);
         }
       }),
