@@ -296,7 +296,6 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       pipeline,
       govern,
       chat: money.paidChat,
-      fees: money.fees,
       transfers: money.transfers,
       adjustments: money.adjustments,
       progress: (id) => notices.progressOf(id),

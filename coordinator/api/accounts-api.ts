@@ -1,8 +1,7 @@
-import { adjustmentView, entryView, paidChatView, proofView } from '#coordinator/api/views.ts';
+import { adjustmentView, entryView, paidChatView, transferProofView } from '#coordinator/api/views.ts';
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import type { Adjustments } from '#coordinator/ledger/adjustments.ts';
-import type { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import type { Transfers } from '#coordinator/ledger/transfers.ts';
 import type { EntryView } from '#shared/api/account-schemas.ts';
@@ -12,9 +11,8 @@ import { accruedAccount } from '#shared/reward/keyless-account.ts';
 
 /** What moves money, where the pool is not only read. */
 export interface PayingParts {
-  readonly fees: Pick<ChatFees, 'find'>;
   readonly adjustments: Pick<Adjustments, 'submit'>;
-  readonly transfers: Pick<Transfers, 'submit' | 'proof'>;
+  readonly transfers: Pick<Transfers, 'submit'>;
 }
 
 type AccountsApi = Pick<
@@ -41,25 +39,23 @@ export function accountsApi(parts: { chain: Chain; ledger: Ledger; live?: Paying
       const record = await ledger.adjustment(digest);
       return record && adjustmentView(record);
     },
+    transferProof: async (digest) => {
+      const record = await ledger.transfer(digest);
+      return record && transferProofView(record);
+    },
+    paidChat: async (ref) => {
+      const found = await ledger.paidChat(ref);
+      return found && paidChatView(found);
+    },
     ...(live ? payingApi(live) : {}),
   };
 }
 
-function payingApi(
-  live: PayingParts,
-): Pick<AccountsApi, 'adjust' | 'transfer' | 'transferProof' | 'paidChat'> {
+function payingApi(live: PayingParts): Pick<AccountsApi, 'adjust' | 'transfer'> {
   return {
-    paidChat: async (ref) => {
-      const found = await live.fees.find(ref);
-      return found && paidChatView(found);
-    },
     adjust: async (request) => {
       const { entry, isNew } = await live.adjustments.submit(request);
       return { view: adjustmentView({ entry, request }), isNew };
-    },
-    transferProof: async (digest) => {
-      const proof = await live.transfers.proof(digest);
-      return proof && proofView(digest, proof);
     },
     transfer: async (request) => {
       const { digest, entry, isNew } = await live.transfers.submit(request);

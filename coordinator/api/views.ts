@@ -1,6 +1,6 @@
 import type { AdjustmentRecord } from '#coordinator/ledger/adjustment-records.ts';
-import type { AllowanceRecord, ChatRecord } from '#coordinator/ledger/chat-records.ts';
-import type { TransferProof } from '#coordinator/ledger/transfers.ts';
+import type { PaidChatRecord } from '#coordinator/ledger/chat-records.ts';
+import type { TransferRecord } from '#coordinator/ledger/transfer-records.ts';
 import type { StoredVerdict, SubmissionRecord } from '#coordinator/store/submissions.ts';
 import type {
   AdjustmentView,
@@ -98,7 +98,7 @@ export function adjustmentView({ entry, request }: AdjustmentRecord): Adjustment
 }
 
 /** A chat that was paid for, with what its account signed. */
-export function paidChatView({ chat, allowance }: PaidChatParts): PaidChatView {
+export function paidChatView({ chat, allowance }: PaidChatRecord): PaidChatView {
   return {
     ref: toHex(chat.ref),
     allowance: toHex(chat.allowance),
@@ -109,18 +109,10 @@ export function paidChatView({ chat, allowance }: PaidChatParts): PaidChatView {
   };
 }
 
-interface PaidChatParts {
-  readonly chat: ChatRecord;
-  readonly allowance: AllowanceRecord;
-}
-
 /** A transfer with everything that was signed. */
-export function proofView(
-  digest: Uint8Array,
-  { entry, nonce, expiry, signature }: TransferProof,
-): TransferProofView {
+export function transferProofView({ entry, nonce, expiry, signature }: TransferRecord): TransferProofView {
   return {
-    digest: toHex(digest),
+    digest: toHex(entry.ref),
     entry: entryView(entry),
     nonce: nonce.toString(),
     expiry: expiry.toString(),

@@ -30,19 +30,17 @@ export function addAccounts(app: Express, api: PoolApi, requireJson: RequestHand
     if (format === 'json') return void response.json({ address, entries, next });
     response.type('text/csv').attachment(`${address}.csv`).send(csv(entries));
   });
-  const { transfer, transferProof, paidChat } = api;
-  if (paidChat)
-    app.get('/chats/:ref', async (request, response) => {
-      const view = await paidChat(fromHex(request.params.ref, 32, 'ref'));
-      must(view, 'NOT_FOUND', 'no chat with this ref was paid for');
-      response.json(view);
-    });
-  if (transferProof)
-    app.get('/transfer/:digest', async (request, response) => {
-      const proof = await transferProof(fromHex(request.params.digest, 32, 'digest'));
-      must(proof, 'NOT_FOUND', 'there is no transfer of this digest');
-      response.json(proof);
-    });
+  app.get('/chats/:ref', async (request, response) => {
+    const view = await api.paidChat(fromHex(request.params.ref, 32, 'ref'));
+    must(view, 'NOT_FOUND', 'no chat with this ref was paid for');
+    response.json(view);
+  });
+  app.get('/transfer/:digest', async (request, response) => {
+    const proof = await api.transferProof(fromHex(request.params.digest, 32, 'digest'));
+    must(proof, 'NOT_FOUND', 'there is no transfer of this digest');
+    response.json(proof);
+  });
+  const { transfer } = api;
   if (transfer)
     app.post(
       '/transfer',

@@ -119,9 +119,9 @@ export interface PoolApi {
   readonly enrolment?: (publicKey: Uint8Array | undefined, token: string | undefined) => EnrolmentView;
   readonly transfer?: (request: TransferRequest) => Promise<{ view: TransferView; isNew: boolean }>;
   /** What was signed for a transfer of the journal. */
-  readonly transferProof?: (digest: Uint8Array) => Promise<TransferProofView | undefined>;
+  readonly transferProof: (digest: Uint8Array) => Promise<TransferProofView | undefined>;
   /** What paid a chat, by the `ref` of its entries. */
-  readonly paidChat?: (ref: Uint8Array) => Promise<PaidChatView | undefined>;
+  readonly paidChat: (ref: Uint8Array) => Promise<PaidChatView | undefined>;
   readonly chat?: (
     request: PaidChatRequest,
     onText: (text: string) => void,

@@ -6,10 +6,10 @@ import {
   openChatOps,
   openChats,
   readAllowance,
-  readChat,
   settledChatOp,
 } from '#coordinator/ledger/chat-records.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import { corrupt } from '#coordinator/store/io-error.ts';
 import type { KV, KvOp } from '#coordinator/store/kv.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import type { Move } from '#shared/block/journal.ts';
@@ -78,8 +78,10 @@ export class ChatFees {
     );
     const signed = parseAllowance(payment);
     const id = allowanceDigest(this.#parts.chain.networkId, signed.allowance);
-    await this.#checkSigned(signed, id);
+    await this.#checkSigner(signed, id);
     return this.#parts.lock.run(async () => {
+      const at = this.#parts.now();
+      mustBeValid(signed.allowance, at);
       const record = (await readAllowance(this.#parts.kv, id)) ?? {
         v: 1,
         signed: payment,
@@ -101,7 +103,7 @@ export class ChatFees {
       };
       const after = { ...record, spent: record.spent + reserved, chats: record.chats + 1 };
       const move = { kind: 'chat-reserve', ref, from: account, to: this.#escrow, amount: reserved } as const;
-      await this.#append([move], [...openChatOps(chat), allowanceOp(id, after)]);
+      await this.#append([move], at, [...openChatOps(chat), allowanceOp(id, after)]);
       return { chat, tokens };
     });
   }
@@ -111,25 +113,12 @@ export class ChatFees {
     await this.#close(chat, answer);
   }
 
-  /** A chat and the allowance that paid it, by the `ref` of its entries. */
-  async find(ref: Uint8Array): Promise<{ chat: ChatRecord; allowance: AllowanceRecord } | undefined> {
-    const chat = await readChat(this.#parts.kv, ref);
-    const allowance = chat && (await readAllowance(this.#parts.kv, chat.allowance));
-    return chat && allowance && { chat, allowance };
-  }
-
-  async #checkSigned({ allowance, signature }: SignedAllowance, id: Uint8Array): Promise<void> {
+  async #checkSigner({ allowance, signature }: SignedAllowance, id: Uint8Array): Promise<void> {
     const signer = await this.#parts.recover(signature, id);
     must(
       signer === allowance.account,
       'SIGNATURE',
       `expected an allowance signed by ${allowance.account}, got one by ${signer ?? 'nobody'}`,
-    );
-    const seconds = BigInt(Math.floor(this.#parts.now() / 1000));
-    must(
-      seconds <= allowance.expiry,
-      'TRANSFER_EXPIRED',
-      `the allowance was valid until ${allowance.expiry}, now it is ${seconds}`,
     );
   }
 
@@ -168,15 +157,18 @@ export class ChatFees {
       });
       const refund = moves.find(({ kind }) => kind === 'chat-refund')?.amount ?? 0n;
       const record = await readAllowance(kv, chat.allowance);
-      must(record, 'STORE_CORRUPT', 'the allowance of an open chat is missing');
+      if (!record) throw corrupt('the allowance of an open chat is missing');
       const after = { ...record, spent: record.spent - refund };
-      await this.#append(moves, [settledChatOp(chat.ref), allowanceOp(chat.allowance, after)]);
+      await this.#append(moves, this.#parts.now(), [
+        settledChatOp(chat.ref),
+        allowanceOp(chat.allowance, after),
+      ]);
     });
   }
 
-  async #append(moves: readonly Move[], ops: readonly KvOp[]): Promise<void> {
-    const { kv, ledger, now } = this.#parts;
-    const prepared = await ledger.prepare(moves, now());
+  async #append(moves: readonly Move[], at: number, ops: readonly KvOp[]): Promise<void> {
+    const { kv, ledger } = this.#parts;
+    const prepared = await ledger.prepare(moves, at);
     await kv.batch([...prepared.ops, ...ops], { durable: true });
     ledger.apply(prepared);
   }
@@ -189,7 +181,7 @@ export class ChatFees {
     const shares = new Map<string, bigint>();
     for (const { height, shape } of chain.sealed.tensors.values()) {
       const block = await chain.block('B', height);
-      must(block, 'STORE_CORRUPT', `block B${height} is missing`);
+      if (!block) throw corrupt(`block B${height} is missing`);
       const owner = addressOf(block.header.minerPub);
       const elements = BigInt(shape.reduce((product, size) => product * size, 1));
       shares.set(owner, (shares.get(owner) ?? 0n) + elements);
@@ -197,4 +189,13 @@ export class ChatFees {
     this.#royalties = { root, shares };
     return shares;
   }
+}
+
+function mustBeValid({ expiry }: SignedAllowance['allowance'], at: number): void {
+  const seconds = BigInt(Math.floor(at / 1000));
+  must(
+    seconds <= expiry,
+    'TRANSFER_EXPIRED',
+    `the allowance was valid until ${expiry}, now it is ${seconds}`,
+  );
 }

@@ -26,7 +26,20 @@ const allowanceRecordSchema = z.strictObject({
 });
 export type AllowanceRecord = z.infer<typeof allowanceRecordSchema>;
 
-export async function readChat(kv: KV, ref: Uint8Array): Promise<ChatRecord | undefined> {
+/** A chat and the allowance that pays for it. */
+export interface PaidChatRecord {
+  readonly chat: ChatRecord;
+  readonly allowance: AllowanceRecord;
+}
+
+/** By the `ref` of its entries. */
+export async function readPaidChat(kv: KV, ref: Uint8Array): Promise<PaidChatRecord | undefined> {
+  const chat = await readChat(kv, ref);
+  const allowance = chat && (await readAllowance(kv, chat.allowance));
+  return chat && allowance && { chat, allowance };
+}
+
+async function readChat(kv: KV, ref: Uint8Array): Promise<ChatRecord | undefined> {
   const value = await kv.get(bucketKey(BUCKET.chat, ref));
   return value && decodeCborAs(chatSchema as unknown as z.ZodType<ChatRecord>, value, 'Chat record');
 }

@@ -3,8 +3,10 @@ import { accountEntries, entryIndexOps, indexMissing } from '#coordinator/ledger
 import { addUp } from '#coordinator/ledger/add-up.ts';
 import { type AdjustmentRecord, readAdjustment } from '#coordinator/ledger/adjustment-records.ts';
 import { BalanceGuard } from '#coordinator/ledger/balance-guard.ts';
+import { type PaidChatRecord, readPaidChat } from '#coordinator/ledger/chat-records.ts';
 import { growJournalTree, journalPath, openJournalTree } from '#coordinator/ledger/journal-tree.ts';
 import { nativeSha256 } from '#coordinator/ledger/native-sha256.ts';
+import { readTransfer, type TransferRecord } from '#coordinator/ledger/transfer-records.ts';
 import { allVested, vestedOf, vestingOps } from '#coordinator/ledger/vesting.ts';
 import { BUCKET, bucketKey, bucketRange } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
@@ -133,6 +135,16 @@ export class Ledger {
   /** What the operator signed for an entry of kind `adjustment`, by its `ref`. */
   adjustment(digest: Uint8Array): Promise<AdjustmentRecord | undefined> {
     return readAdjustment(this.#kv, digest);
+  }
+
+  /** What its sender signed for an entry of kind `transfer`, by its `ref`. */
+  transfer(digest: Uint8Array): Promise<TransferRecord | undefined> {
+    return readTransfer(this.#kv, digest);
+  }
+
+  /** A chat that was paid for, by the `ref` of its entries. */
+  paidChat(ref: Uint8Array): Promise<PaidChatRecord | undefined> {
+    return readPaidChat(this.#kv, ref);
   }
 
   /** What vests of a submission's reward; undefined where nothing does, or does no more. */

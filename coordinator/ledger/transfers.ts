@@ -1,10 +1,10 @@
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
-import { corrupt } from '#coordinator/store/io-error.ts';
+import { transferEntry, transferOp, transferPlaces } from '#coordinator/ledger/transfer-records.ts';
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
-import { decodeEntry, type JournalEntry, type Move } from '#shared/block/journal.ts';
-import { concatBytes, readU64be, toHex, u64be } from '#shared/crypto/bytes.ts';
+import type { JournalEntry, Move } from '#shared/block/journal.ts';
+import { readU64be, toHex, u64be } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import {
   parseTransfer,
@@ -37,14 +37,6 @@ export interface TransferReceipt {
   readonly entry: JournalEntry;
   /** False where it stood there before it was asked for again. */
   readonly isNew: boolean;
-}
-
-/** The signed fields of a transfer that its entry does not hold. */
-export interface TransferProof {
-  readonly entry: JournalEntry;
-  readonly nonce: bigint;
-  readonly expiry: bigint;
-  readonly signature: Uint8Array;
 }
 
 export interface TransferParts {
@@ -112,15 +104,6 @@ export class Transfers {
     });
   }
 
-  /** What was signed for a transfer of the journal, so that anybody can check it. */
-  async proof(digest: Uint8Array): Promise<TransferProof | undefined> {
-    const value = await this.#parts.kv.get(bucketKey(BUCKET.transfer, digest));
-    if (!value) return undefined;
-    const seq = Number(readU64be(value));
-    const entry = await this.#entry(seq);
-    return { entry, nonce: readU64be(value, 8), expiry: readU64be(value, 16), signature: value.slice(24) };
-  }
-
   /** Finishes what is being written and refuses the rest. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -170,38 +153,44 @@ export class Transfers {
 
   /** Judges a batch, writes what is taken, and answers all but those that go on waiting. */
   async #write(batch: readonly Pending[]): Promise<{ taken: Pending[]; waiting: Pending[] }> {
-    const known = await this.#known(batch);
+    const known = await transferPlaces(
+      this.#parts.kv,
+      batch.map(({ digest }) => digest),
+    );
+    const places = new Map(batch.map((pending, i) => [pending, known[i]]));
     const accounts = await this.#accounts(batch);
+    // One time for all: an entry is never later than what was signed for it allows.
+    const at = this.#parts.now();
     const taken = new Map<string, Pending>();
     const waiting: Pending[] = [];
     const answers: (() => void)[] = [];
     for (const pending of [...batch].sort(byNonce)) {
       const id = toHex(pending.digest);
-      const seq = known.get(id);
+      const seq = places.get(pending);
       if (seq !== undefined) answers.push(await this.#again(pending, seq));
       // Its twin is about to be written: the next round finds it in the journal.
       else if (taken.has(id)) waiting.push(pending);
       else {
-        const verdict = this.#judge(pending, accounts);
+        const verdict = this.#judge(pending, accounts, at);
         if (verdict === 'take') taken.set(id, pending);
         else if (verdict === 'wait') waiting.push(pending);
         else answers.push(() => pending.reject(verdict));
       }
     }
-    if (taken.size > 0) await this.#append([...taken.values()], accounts);
+    if (taken.size > 0) await this.#append([...taken.values()], accounts, at);
     for (const answer of answers) answer();
     return { taken: [...taken.values()], waiting };
   }
 
-  async #append(taken: readonly Pending[], { nonces }: Accounts): Promise<void> {
-    const { kv, ledger, now } = this.#parts;
-    const prepared = await ledger.prepare(taken.map(moveOf), now());
+  async #append(taken: readonly Pending[], { nonces }: Accounts, at: number): Promise<void> {
+    const { kv, ledger } = this.#parts;
+    const prepared = await ledger.prepare(taken.map(moveOf), at);
     const entryOf = (i: number) => prepared.entries[i] as JournalEntry;
     const senders = new Set(taken.map(({ transfer }) => transfer.from));
     const ops: KvOp[] = [
       ...prepared.ops,
-      ...taken.map((pending, i) =>
-        put(bucketKey(BUCKET.transfer, pending.digest), encodeProof(entryOf(i).seq, pending)),
+      ...taken.map(({ transfer: { nonce, expiry }, signature }, i) =>
+        transferOp(entryOf(i), { nonce, expiry, signature }),
       ),
       ...nonceOps([...senders].map((address) => [address, nonces.get(address) as bigint])),
     ];
@@ -212,9 +201,8 @@ export class Transfers {
     });
   }
 
-  #judge({ transfer, since }: Pending, accounts: Accounts): 'take' | 'wait' | PoolError {
+  #judge({ transfer, since }: Pending, accounts: Accounts, now: number): 'take' | 'wait' | PoolError {
     const { from, to, amount, nonce, expiry } = transfer;
-    const now = this.#parts.now();
     const next = accounts.nonces.get(from) as bigint;
     const balance = accounts.balances.get(from) as bigint;
     if (BigInt(Math.floor(now / 1000)) > expiry)
@@ -235,28 +223,9 @@ export class Transfers {
     return 'take';
   }
 
-  /** Sequences of those transfers that stand in the journal already. */
-  async #known(batch: readonly Pending[]): Promise<Map<string, number>> {
-    const values = await this.#parts.kv.getMany(
-      batch.map(({ digest }) => bucketKey(BUCKET.transfer, digest)),
-    );
-    const found = new Map<string, number>();
-    batch.forEach(({ digest }, i) => {
-      const value = values[i];
-      if (value) found.set(toHex(digest), Number(readU64be(value)));
-    });
-    return found;
-  }
-
   async #again({ digest, resolve }: Pending, seq: number): Promise<() => void> {
-    const entry = await this.#entry(seq);
+    const entry = await transferEntry(this.#parts.kv, seq);
     return () => resolve({ digest, entry, isNew: false });
-  }
-
-  async #entry(seq: number): Promise<JournalEntry> {
-    const bytes = await this.#parts.kv.get(bucketKey(BUCKET.journalEntry, seq));
-    if (!bytes) throw corrupt(`journal entry ${seq} is missing`);
-    return decodeEntry(bytes);
   }
 
   async #accounts(batch: readonly Pending[]): Promise<Accounts> {
@@ -269,9 +238,6 @@ export class Transfers {
     return { balances: new Map(balances), nonces };
   }
 }
-
-const encodeProof = (seq: number, { transfer: { nonce, expiry }, signature }: Pending): Uint8Array =>
-  concatBytes(u64be(seq), u64be(nonce), u64be(expiry), signature);
 
 /** How many transfers accounts have made. */
 export function nonceOps(nonces: Iterable<readonly [address: string, nonce: bigint]>): KvOp[] {

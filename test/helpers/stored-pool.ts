@@ -17,7 +17,6 @@ import type { SealedModel } from '#shared/block/parameter-chain.ts';
 import type { WorkKind } from '#shared/block/work-log.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import type { AdjustmentRequest } from '#shared/protocol/adjustment.ts';
 import { CHAIN, chainAfter, META, NETWORK, type StoredBlock } from '#test/helpers/forge.ts';
 
 type Bytes = { header: Uint8Array; body: Uint8Array };
@@ -33,8 +32,8 @@ export interface StoredPool {
   /** What the pool says of its journal. */
   told: JournalHead & { minted: bigint; burned: bigint };
   balances: Map<string, bigint>;
-  /** What the operator signed, by digest. */
-  adjustments: Map<string, AdjustmentRequest>;
+  /** What operator and owners signed: answers by their path, such as `transfer/DIGEST`. */
+  signed: Map<string, unknown>;
   model: { -readonly [key in keyof ModelView]: ModelView[key] };
 }
 
@@ -49,7 +48,7 @@ export function vectorPool(): StoredPool {
     payloads: new Map(stored.map(({ payload }) => [sha256(payload), payload.slice()])),
     ...accounts(journal),
     work: { evaluation: copies(CHAIN.work.evaluation), grinding: copies(CHAIN.work.grinding) },
-    adjustments: new Map(),
+    signed: new Map(),
     model: viewOf(sealed),
   };
 }
@@ -71,6 +70,17 @@ export function viewOf({ position, root, saltHash, tensors }: SealedModel): Stor
     })),
   };
 }
+
+/** An entry as the answers show it that no audit reads. */
+export const NO_ENTRY = {
+  seq: 0,
+  at: 0,
+  kind: 'transfer',
+  ref: '00'.repeat(32),
+  from: null,
+  to: null,
+  amount: '1',
+};
 
 /** A journal of these entries, with totals and balances that follow from it. */
 export function accounts(journal: readonly Uint8Array[]): Pick<StoredPool, 'journal' | 'told' | 'balances'> {
@@ -160,11 +170,8 @@ export class StoredPoolServer {
       };
     if (first === 'balance')
       return { address: second, balance: (pool.balances.get(second) ?? 0n).toString() };
-    const signed = first === 'adjustments' ? pool.adjustments.get(second) : undefined;
-    if (signed) {
-      const entry = { seq: 0, at: 0, kind: 'adjustment', ref: second, from: null, to: null, amount: '1' };
-      return { digest: second, entry, signed };
-    }
+    const signed = pool.signed.get(`${first}/${second}`);
+    if (signed) return signed;
     if (first === 'journal') {
       const { seq, head, root, minted, burned } = pool.told;
       const totals = { minted: minted.toString(), burned: burned.toString() };

@@ -10,9 +10,10 @@ import { at, type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
 import { type LossComparison, recheckLosses } from '#worker/audit/losses.ts';
 import { checkMetaView } from '#worker/audit/model-view.ts';
 import { checkPayload, readMetaPayload } from '#worker/audit/payloads.ts';
-import type { CheckLine, PoolAuditDependencies } from '#worker/audit/pool-audit.ts';
+import type { PoolAuditDependencies } from '#worker/audit/pool-audit.ts';
 import { rewardsOf } from '#worker/audit/rewards.ts';
 import { blocksOf } from '#worker/audit/source.ts';
+import { AuditSteps, type CheckLine } from '#worker/audit/steps.ts';
 
 export interface BlockAuditOptions {
   readonly chain: ChainId;
@@ -61,7 +62,7 @@ class BlockAudit {
   readonly #view: ModelView;
   readonly #block: Block;
   readonly #chains = new ChainsAudit();
-  readonly #checks: CheckLine[] = [];
+  readonly #steps: AuditSteps;
   #meta: MetaBlock | undefined;
   #sealed: SealedSubmission | undefined;
   #losses: LossComparison | undefined;
@@ -73,6 +74,7 @@ class BlockAudit {
   ) {
     this.#options = options;
     this.#deps = dependencies;
+    this.#steps = new AuditSteps(dependencies);
     this.#view = read.view;
     this.#block = read.block;
   }
@@ -93,7 +95,7 @@ class BlockAudit {
     const { network, name } = this.#view;
     return {
       ...{ coordinator: source.coordinator, network, name, block: this.#block },
-      ...{ meta: this.#meta, sealed: this.#sealed, checks: this.#checks, losses: this.#losses },
+      ...{ meta: this.#meta, sealed: this.#sealed, checks: this.#steps.lines, losses: this.#losses },
       ...{ finding, ms: now() - start },
     };
   }
@@ -216,20 +218,14 @@ class BlockAudit {
     });
   }
 
-  async #step(
-    what: string,
-    note: string,
-    work: (done: (steps: number) => void) => Promise<void>,
-  ): Promise<void> {
-    const { now, progress, signal } = this.#deps;
-    const start = now();
-    let count = 0;
-    progress.begin(what, this.#options.index + 1);
-    await work((steps) => {
-      signal.throwIfAborted();
-      count = steps;
-      progress.done(steps);
+  #step(what: string, note: string, work: (done: (steps: number) => void) => Promise<void>): Promise<void> {
+    return this.#steps.step(what, this.#options.index + 1, async (done) => {
+      let count = 0;
+      await work((steps) => {
+        done(steps);
+        count = steps;
+      });
+      return { count, note };
     });
-    this.#checks.push({ what, count, ms: now() - start, note });
   }
 }

@@ -13,21 +13,21 @@ export interface JournalRun {
   readonly vesting: VestingAudit;
   /** Entries that stood when the chain was read; what came later may pay for newer blocks. */
   readonly until: number;
-  /** Those that the operator signed, to be filled. */
-  readonly adjustments: JournalEntry[];
+  /** Told of each entry, in order. */
+  entry(entry: JournalEntry): void;
   done(entries: number): void;
 }
 
 /** Replays the journal to where it ends now. JOURNAL where an entry, the head or a total is wrong. */
 export async function replayJournal(source: AuditSource, run: JournalRun): Promise<void> {
-  const { journal, rewards, vesting, until, adjustments } = run;
+  const { journal, rewards, vesting, until } = run;
   at('journal entry 0', () => rewards.place(journal.journal));
   await readOn(source, journal, (append) => {
     const { seq } = journal.journal;
     at(`journal entry ${seq}`, () => {
       const entry = append();
       vesting.entry(entry, seq >= until);
-      if (entry.kind === 'adjustment') adjustments.push(entry);
+      run.entry(entry);
       if (seq >= until) return;
       rewards.entry(entry);
       rewards.place(journal.journal);

@@ -3,16 +3,12 @@ import { must } from '#shared/errors/pool-error.ts';
 import { differencesOf, type RewardDifference } from '#worker/audit/differences.ts';
 import { type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
 import { readMetaPayload } from '#worker/audit/payloads.ts';
-import type { CheckLine } from '#worker/audit/pool-audit.ts';
-import type { Progress } from '#worker/audit/progress.ts';
 import { type RecomputedReward, RewardReplay } from '#worker/audit/reward-replay.ts';
 import { type AuditSource, blocksOf } from '#worker/audit/source.ts';
+import { AuditSteps, type CheckLine, type StepDependencies } from '#worker/audit/steps.ts';
 
-export interface LedgerAuditDependencies {
+export interface LedgerAuditDependencies extends StepDependencies {
   readonly source: AuditSource;
-  readonly progress: Progress;
-  readonly signal: AbortSignal;
-  readonly now: () => number;
 }
 
 export interface LedgerReport {
@@ -41,11 +37,12 @@ class LedgerAudit {
   readonly #deps: LedgerAuditDependencies;
   readonly #chains = new ChainsAudit();
   readonly #seals: SealedSubmission[] = [];
-  readonly #checks: CheckLine[] = [];
+  readonly #steps: AuditSteps;
   #rewards: readonly RecomputedReward[] = [];
 
   constructor(dependencies: LedgerAuditDependencies) {
     this.#deps = dependencies;
+    this.#steps = new AuditSteps(dependencies);
   }
 
   async run(): Promise<LedgerReport> {
@@ -67,7 +64,7 @@ class LedgerAudit {
     const { network, name, head, meta } = view;
     return {
       ...{ coordinator: source.coordinator, network, name, height: { A: meta.index, B: head.index } },
-      ...{ checks: this.#checks, rewards: this.#rewards.length },
+      ...{ checks: this.#steps.lines, rewards: this.#rewards.length },
       mintedUnits: this.#rewards.reduce((sum, { terms }) => sum + terms.units, 0n),
       differences: this.#rewards.flatMap(differencesOf),
       ...{ finding, ms: now() - start },
@@ -76,7 +73,7 @@ class LedgerAudit {
 
   #readChains(): Promise<void> {
     const { source } = this.#deps;
-    return this.#step('blocks', async (done) => {
+    return this.#steps.step('blocks', 1, async (done) => {
       let count = 0;
       for await (const block of blocksOf(source, 'A')) {
         const payload = await readMetaPayload(source, block.header);
@@ -94,36 +91,22 @@ class LedgerAudit {
   }
 
   async #replay(until: number): Promise<void> {
-    await this.#step('rewards', async (done) => {
+    await this.#steps.step('rewards', 1, async (done) => {
       const { networkId } = this.#chains;
       const replay = new RewardReplay(this.#deps.source, { networkId, seals: this.#seals, until, done });
       this.#rewards = await replay.run();
       const { evaluation, grinding } = replay.units;
-      this.#line('evaluation units', evaluation, 'links, places in seals, one per attestation, credits');
-      this.#line('grinding units', grinding, 'links, places in seals, no hash twice');
-      this.#line('journal entries', replay.journal.journal.seq, 'links, places in seals, conservation');
+      this.#steps.line(
+        'evaluation units',
+        evaluation,
+        'links, places in seals, one per attestation, credits',
+      );
+      this.#steps.line('grinding units', grinding, 'links, places in seals, no hash twice');
+      this.#steps.line('journal entries', replay.journal.journal.seq, 'links, places in seals, conservation');
       return {
         count: this.#rewards.length,
         note: 'computed anew: amounts, windows, splits, vesting, payouts',
       };
     });
-  }
-
-  async #step(
-    what: string,
-    work: (done: (steps: number) => void) => Promise<{ count: number; note: string }>,
-  ): Promise<void> {
-    const { now, progress, signal } = this.#deps;
-    const start = now();
-    progress.begin(what, 1);
-    const { count, note } = await work((steps) => {
-      signal.throwIfAborted();
-      progress.done(steps);
-    });
-    this.#checks.push({ what, count, ms: now() - start, note });
-  }
-
-  #line(what: string, count: number, note: string): void {
-    this.#checks.push({ what, count, ms: 0, note });
   }
 }

@@ -1,24 +1,18 @@
 import type { ModelView } from '#shared/api/schemas.ts';
 import { ChainsAudit, type SealedSubmission } from '#shared/block/audit-chains.ts';
-import { JournalAudit } from '#shared/block/audit-journal.ts';
-import { RewardAudit } from '#shared/block/audit-rewards.ts';
-import { VestingAudit } from '#shared/block/audit-vesting.ts';
-import type { JournalEntry, JournalHead } from '#shared/block/journal.ts';
+import type { JournalHead } from '#shared/block/journal.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import { checkAdjustments } from '#worker/audit/adjustments.ts';
-import { differencesOf, refuseDifference } from '#worker/audit/differences.ts';
 import { at, atAsync, type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
-import { checkEpochs, type ShownEpochs } from '#worker/audit/held-out.ts';
+import type { ShownEpochs } from '#worker/audit/held-out.ts';
 import { recheckHeldOut } from '#worker/audit/held-out-losses.ts';
-import { checkBalances, replayJournal } from '#worker/audit/journal.ts';
 import { type LossComparison, type LossEvaluator, recheckLosses } from '#worker/audit/losses.ts';
 import { checkMetaView, checkModelView } from '#worker/audit/model-view.ts';
+import { MoneyAudit } from '#worker/audit/money-audit.ts';
 import { checkPayload, type PayloadClaim, readMetaPayload } from '#worker/audit/payloads.ts';
-import type { Progress } from '#worker/audit/progress.ts';
-import { RewardReplay } from '#worker/audit/reward-replay.ts';
 import { eachOf, sampleOf } from '#worker/audit/some.ts';
 import { type AuditSource, blocksOf } from '#worker/audit/source.ts';
+import { AuditSteps, type CheckLine, type StepDependencies } from '#worker/audit/steps.ts';
 
 export interface PoolAuditOptions {
   /** One chain only, or everything. B cannot be read without A. */
@@ -30,22 +24,11 @@ export interface PoolAuditOptions {
   readonly lossRange?: { readonly first: number; readonly last: number } | undefined;
 }
 
-export interface PoolAuditDependencies {
+export interface PoolAuditDependencies extends StepDependencies {
   readonly source: AuditSource;
-  readonly progress: Progress;
-  readonly signal: AbortSignal;
-  readonly now: () => number;
   readonly random: () => number;
   /** Called when the first loss is to be computed. */
   evaluator(): Promise<LossEvaluator>;
-}
-
-/** One line of the report. */
-export interface CheckLine {
-  readonly what: string;
-  readonly count: number;
-  readonly ms: number;
-  readonly note: string;
 }
 
 export interface PoolReport {
@@ -61,7 +44,6 @@ export interface PoolReport {
 }
 
 const PAYLOADS_AT_ONCE = 4;
-const BALANCES_AT_ONCE = 8;
 
 /**
  * Audits a whole pool over its public API, believing nothing: both chains, payloads, the model it says it has, the
@@ -79,10 +61,9 @@ class PoolAudit {
   readonly #options: PoolAuditOptions;
   readonly #deps: PoolAuditDependencies;
   readonly #chains = new ChainsAudit();
-  readonly #checks: CheckLine[] = [];
+  readonly #steps: AuditSteps;
   readonly #losses: LossComparison[] = [];
   readonly #seals: SealedSubmission[] = [];
-  #vestingAudit: VestingAudit | undefined;
   #shown: ShownEpochs = new Map();
   /** Of every Meta block. */
   readonly #poolKeys: Uint8Array[] = [];
@@ -91,6 +72,7 @@ class PoolAudit {
   constructor(options: PoolAuditOptions, dependencies: PoolAuditDependencies) {
     this.#options = options;
     this.#deps = dependencies;
+    this.#steps = new AuditSteps(dependencies);
   }
 
   async run(): Promise<PoolReport> {
@@ -101,7 +83,7 @@ class PoolAudit {
     const { journal } = await source.journal(0);
     let finding: Finding | undefined;
     try {
-      await this.#steps(view, journal);
+      await this.#checkAll(view, journal);
     } catch (error) {
       finding = findingOf(error);
       if (finding === undefined) throw error;
@@ -110,23 +92,23 @@ class PoolAudit {
     }
     const { network, name, root, head, meta } = view;
     const height = { A: meta.index, B: head.index };
-    const [checks, losses] = [this.#checks, this.#losses];
+    const [checks, losses] = [this.#steps.lines, this.#losses];
     const { coordinator } = source;
     return { coordinator, network, name, height, root, checks, losses, finding, ms: now() - start };
   }
 
-  async #steps(view: ModelView, journal: JournalHead): Promise<void> {
+  async #checkAll(view: ModelView, journal: JournalHead): Promise<void> {
     const { chain, payloads, losses } = this.#options;
     await this.#chainA(view);
     if (chain === 'A') return;
     await this.#chainB(view);
     if (payloads) await this.#allPayloads();
-    if (chain === 'both') await this.#journal(view, journal);
+    if (chain === 'both') await this.#money(view, journal);
     if (losses > 0) await this.#someLosses(losses);
   }
 
   #chainA(view: ModelView): Promise<void> {
-    return this.#step('Meta blocks', view.meta.index + 1, async (done) => {
+    return this.#steps.step('Meta blocks', view.meta.index + 1, async (done) => {
       const { source } = this.#deps;
       let count = 0;
       for await (const block of blocksOf(source, 'A')) {
@@ -146,7 +128,7 @@ class PoolAudit {
   }
 
   #chainB(view: ModelView): Promise<void> {
-    return this.#step('Parameter blocks', view.head.index + 1, async (done) => {
+    return this.#steps.step('Parameter blocks', view.head.index + 1, async (done) => {
       let count = 0;
       for await (const block of blocksOf(this.#deps.source, 'B')) {
         const sealed = onBlock('B', count, () => this.#chains.applyParameter(block));
@@ -162,14 +144,18 @@ class PoolAudit {
         (sum, { seal }) => sum + (seal.certificate?.attestations.length ?? 0),
         0,
       );
-      this.#line('submissions', this.#seals.length - 1, `certificates, ${attestations} attestations, gates`);
-      this.#line('parameter index', view.tensors.length, 'tensors and model root as GET /model says');
+      this.#steps.line(
+        'submissions',
+        this.#seals.length - 1,
+        `certificates, ${attestations} attestations, gates`,
+      );
+      this.#steps.line('parameter index', view.tensors.length, 'tensors and model root as GET /model says');
       return { count, note: 'links, hashes, targets, signatures, bodies, model roots' };
     });
   }
 
   #allPayloads(): Promise<void> {
-    return this.#step('payloads', this.#payloads.size, async (done) => {
+    return this.#steps.step('payloads', this.#payloads.size, async (done) => {
       let bytes = 0;
       let count = 0;
       await eachOf([...this.#payloads.values()], PAYLOADS_AT_ONCE, async (claim) => {
@@ -181,78 +167,10 @@ class PoolAudit {
     });
   }
 
-  get #vesting(): VestingAudit {
-    this.#vestingAudit ??= new VestingAudit(this.#chains.networkId);
-    return this.#vestingAudit;
-  }
-
-  async #journal(view: ModelView, until: JournalHead): Promise<void> {
-    const { source } = this.#deps;
-    const journal = new JournalAudit(this.#chains.networkId);
-    const rewards = new RewardAudit(this.#chains.networkId);
-    const vesting = this.#vesting;
-    await this.#heldOut();
-    const adjustments: JournalEntry[] = [];
-    await this.#step('journal entries', until.seq, async (done) => {
-      for (const { submission, miner, seal, meta, after } of this.#seals) {
-        const height = after.position.index;
-        const { manifest } = meta;
-        onBlock('B', height, () => rewards.claim({ height, submission, miner, seal, manifest }));
-      }
-      await replayJournal(source, { journal, rewards, vesting, until: until.seq, adjustments, done });
-      const { minted, burned } = journal.totals;
-      const note = `links, amounts, conservation: ${minted} minted, ${burned} burned`;
-      return { count: journal.journal.seq, note };
-    });
-    const settled = at('the journal', () => rewards.settle(view.head.index));
-    this.#line('rewards', settled, 'entries are those that the seals fixed');
-    await this.#rewardsAnew(until.seq);
-    if (vesting.epochs.length > 0) {
-      const parts = at('the journal', () => vesting.finish());
-      this.#line('vested parts', parts, 'released or forfeited once, as the held-out checks say');
-    }
-    await checkAdjustments(source, this.#chains.networkId, {
-      entries: adjustments,
-      poolKeys: this.#poolKeys,
-    });
-    if (adjustments.length > 0)
-      this.#line('adjustments', adjustments.length, 'signed by the pool, from its own account');
-    await this.#step('balances', journal.balances.size, async (done) => {
-      const count = await checkBalances(source, { journal, atOnce: BALANCES_AT_ONCE, done });
-      return { count, note: 'as GET /balance says' };
-    });
-  }
-
-  /** Before the journal is read: what it settles has its evidence by then. */
-  async #heldOut(): Promise<void> {
-    const vesting = this.#vesting;
-    for (const sealed of this.#seals) vesting.seal(sealed);
-    vesting.ruledBy(this.#chains.meta.manifest.validation);
-    const over = vesting.epochs.filter(({ isOver }) => isOver).length;
-    if (over === 0) return;
-    const { source } = this.#deps;
-    const { payloads: shards } = this.#options;
-    await this.#step('epochs', over, async (done) => {
-      this.#shown = await checkEpochs(source, { vesting, shards, done });
-      const results = [...this.#shown.values()].flatMap((epoch) => epoch.results);
-      const held = results.filter((result) => result.held).length;
-      const note = `${results.length} held-out checks: ${held} hold, ${results.length - held} do not${shards ? '; shards lead to the root' : ''}`;
-      return { count: over, note };
-    });
-  }
-
-  /** From the logs of work to the last unit: a seal may have fixed what does not follow. */
-  #rewardsAnew(until: number): Promise<void> {
-    return this.#step('rewards computed anew', this.#seals.length, async (done) => {
-      const replay = new RewardReplay(this.#deps.source, {
-        ...{ networkId: this.#chains.networkId, seals: this.#seals, until, done },
-      });
-      const rewards = await replay.run();
-      const [wrong] = rewards.flatMap(differencesOf);
-      if (wrong) onBlock('B', wrong.height, () => refuseDifference(wrong));
-      const { evaluation, grinding } = replay.units;
-      return { count: rewards.length, note: `from ${evaluation} evaluation and ${grinding} grinding units` };
-    });
+  async #money(view: ModelView, until: JournalHead): Promise<void> {
+    const [chains, seals, poolKeys] = [this.#chains, this.#seals, this.#poolKeys];
+    const money = new MoneyAudit(this.#deps.source, this.#steps, { chains, seals, poolKeys });
+    this.#shown = await money.run({ until, height: view.head.index, shards: this.#options.payloads });
   }
 
   #someLosses(most: number): Promise<void> {
@@ -262,7 +180,7 @@ class PoolAudit {
       return seal.certificate !== null && index >= first && index <= last;
     });
     const chosen = sampleOf(judged, most, this.#deps.random);
-    return this.#step('losses', chosen.length, async (done) => {
+    return this.#steps.step('losses', chosen.length, async (done) => {
       if (chosen.length === 0) return { count: 0, note: 'no submission was judged there' };
       const evaluator = await this.#deps.evaluator();
       const run = { evaluator, signal: this.#deps.signal, progress: () => {} };
@@ -277,27 +195,6 @@ class PoolAudit {
       const largest = Math.max(...this.#losses.map(({ largestMicroNats }) => largestMicroNats));
       return { count: chosen.length, note: `computed anew, at most ${largest} micro-nats off in a window` };
     });
-  }
-
-  async #step(
-    what: string,
-    total: number,
-    work: (done: (steps: number) => void) => Promise<{ count: number; note: string }>,
-  ): Promise<void> {
-    const { now, progress, signal } = this.#deps;
-    const start = now();
-    progress.begin(what, total);
-    const lines = this.#checks.length;
-    const { count, note } = await work((steps) => {
-      signal.throwIfAborted();
-      progress.done(steps);
-    });
-    // Before what it noted on the way.
-    this.#checks.splice(lines, 0, { what, count, ms: now() - start, note });
-  }
-
-  #line(what: string, count: number, note: string): void {
-    this.#checks.push({ what, count, ms: 0, note });
   }
 }
 

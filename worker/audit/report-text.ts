@@ -2,7 +2,8 @@ import type { BlockReport } from '#worker/audit/block-audit.ts';
 import { describeBlock, nats, oneLine, type Section } from '#worker/audit/describe-block.ts';
 import type { Finding } from '#worker/audit/finding.ts';
 import type { LossComparison } from '#worker/audit/losses.ts';
-import type { CheckLine, PoolReport } from '#worker/audit/pool-audit.ts';
+import type { PoolReport } from '#worker/audit/pool-audit.ts';
+import type { CheckLine } from '#worker/audit/steps.ts';
 
 /** The report of a whole pool, for people. */
 export function poolReportText(report: PoolReport): string {

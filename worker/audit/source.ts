@@ -1,6 +1,12 @@
 import { hexToBytes } from '@noble/hashes/utils.js';
 import type { z } from 'zod';
-import { adjustmentSchema } from '#shared/api/account-schemas.ts';
+import {
+  adjustmentSchema,
+  type PaidChatView,
+  paidChatSchema,
+  type TransferProofView,
+  transferProofSchema,
+} from '#shared/api/account-schemas.ts';
 import { journalPageSchema, rawBlocksSchema, workPageSchema } from '#shared/api/audit-schemas.ts';
 import { type EpochDetail, epochDetailSchema } from '#shared/api/epoch-schemas.ts';
 import type { ModelView } from '#shared/api/schemas.ts';
@@ -35,6 +41,10 @@ export interface AuditSource {
   epoch(number: number): Promise<EpochDetail>;
   /** What the operator signed for an adjustment. NOT_FOUND where the pool has nothing. */
   adjustment(digest: string): Promise<AdjustmentRequest>;
+  /** What the sender signed for a transfer, besides the move itself. NOT_FOUND where the pool has nothing. */
+  transfer(digest: string): Promise<Pick<TransferProofView, 'nonce' | 'expiry' | 'signature'>>;
+  /** The allowance that pays for a chat. NOT_FOUND where the pool has nothing. */
+  paidChat(ref: string): Promise<Pick<PaidChatView, 'number' | 'signed'>>;
   /** NOT_FOUND where the pool has no such payload. */
   payload(hash: string): Promise<AsyncIterable<Uint8Array>>;
 }
@@ -94,6 +104,15 @@ export class HttpSource implements AuditSource {
 
   async adjustment(digest: string): Promise<AdjustmentRequest> {
     return (await this.#get(`adjustments/${digest}`, adjustmentSchema)).signed;
+  }
+
+  async transfer(digest: string): Promise<Pick<TransferProofView, 'nonce' | 'expiry' | 'signature'>> {
+    const { nonce, expiry, signature } = await this.#get(`transfer/${digest}`, transferProofSchema);
+    return { nonce, expiry, signature };
+  }
+
+  paidChat(ref: string): Promise<PaidChatView> {
+    return this.#get(`chats/${ref}`, paidChatSchema);
   }
 
   epoch(number: number): Promise<EpochDetail> {

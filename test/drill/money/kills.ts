@@ -203,7 +203,7 @@ class Driver {
   }
 
   async #lookForTransfer(pool: MoneyPool, digest: string): Promise<void> {
-    const proof = await pool.transfers.proof(fromHex(digest, 32));
+    const proof = await pool.ledger.transfer(fromHex(digest, 32));
     const isThere =
       proof?.entry.seq === this.#transfers.get(digest) &&
       toHex(proof?.entry.ref ?? new Uint8Array()) === digest;

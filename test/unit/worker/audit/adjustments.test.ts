@@ -4,7 +4,14 @@ import { toHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
 import { type Adjustment, adjustmentDigest } from '#shared/protocol/adjustment.ts';
 import { CHAIN, MINER, NETWORK } from '#test/helpers/forge.ts';
-import { accounts, movesOf, relinked, StoredPoolServer, vectorPool } from '#test/helpers/stored-pool.ts';
+import {
+  accounts,
+  movesOf,
+  NO_ENTRY,
+  relinked,
+  StoredPoolServer,
+  vectorPool,
+} from '#test/helpers/stored-pool.ts';
 import { auditPool } from '#worker/audit/pool-audit.ts';
 import { SILENT } from '#worker/audit/progress.ts';
 import { HttpSource } from '#worker/audit/source.ts';
@@ -35,7 +42,9 @@ async function audited({ key = POOL, moved = {}, kept = true }: Forged = {}) {
   const move = { kind: 'adjustment', ref, from: key.address, to, amount, time: 1_767_225_900_000 } as const;
   const journal = relinked([...movesOf(pool.journal), { ...move, ...moved }]);
   server.pool = { ...pool, ...accounts(journal) };
-  if (kept) server.pool.adjustments.set(toHex(ref), signAdjustment(NETWORK, adjustment, key));
+  const signed = signAdjustment(NETWORK, adjustment, key);
+  if (kept)
+    server.pool.signed.set(`adjustments/${toHex(ref)}`, { digest: toHex(ref), entry: NO_ENTRY, signed });
   const signal = new AbortController().signal;
   return auditPool(
     { chain: 'both', payloads: false, losses: 0 },

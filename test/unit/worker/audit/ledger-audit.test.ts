@@ -74,10 +74,10 @@ describe('auditLedger', () => {
       report.checks.map(({ what, count }) => [what, count]),
       [
         ['blocks', 1 + CHAIN.blocks.length],
+        ['rewards', 2],
         ['evaluation units', CHAIN.submissions.length],
         ['grinding units', 3],
         ['journal entries', vectorPool().journal.length],
-        ['rewards', 2],
       ],
     );
     assert.match(ledgerReportText(report), /^Differences: none\.$/m);
