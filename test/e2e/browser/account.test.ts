@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { SignTypedDataVersion, signTypedData } from '@metamask/eth-sig-util';
 import { Wallet } from 'ethers';
 import type { Browser, Page } from 'playwright-core';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -47,6 +48,13 @@ const SIGNERS: Record<string, (secret: `0x${string}`) => Sign> = {
     return ({ domain, types: { EIP712Domain: _, ...types }, message }) =>
       wallet.signTypedData(domain, types, message);
   },
+  // The code with which MetaMask signs `eth_signTypedData_v4`.
+  MetaMask: (secret) => async (typed) =>
+    signTypedData({
+      privateKey: Buffer.from(secret.slice(2), 'hex'),
+      data: typed as never,
+      version: SignTypedDataVersion.V4,
+    }),
 };
 
 describe('the account card', { skip: skipWithout('chromium') || skipWithout('redis-server') }, () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { SignTypedDataVersion, signTypedData } from '@metamask/eth-sig-util';
 import { Wallet } from 'ethers';
 import { hashTypedData } from 'viem';
 import { privateKeyToAccount } from 'viem/accounts';
@@ -56,12 +57,16 @@ describe('the digest of a transfer', () => {
 describe('the signer of a transfer', () => {
   const digest = transferDigest(NETWORK, TRANSFER);
 
-  it('is recovered from what viem and ethers sign', async () => {
+  it('is recovered from what viem, ethers and MetaMask sign', async () => {
     assert.equal(recoverAddress(bytes(await viemSign()), digest), FROM);
     const { EIP712Domain: _, ...types } = transferTypedData(NETWORK, TRANSFER).types;
     const { domain, message } = transferTypedData(NETWORK, TRANSFER);
     const signature = await new Wallet(SECRET).signTypedData(domain, types, message);
     assert.equal(recoverAddress(bytes(signature), digest), FROM);
+    const data = transferTypedData(NETWORK, TRANSFER);
+    const privateKey = Buffer.from(SECRET.slice(2), 'hex');
+    const theirs = signTypedData({ privateKey, data: data as never, version: SignTypedDataVersion.V4 });
+    assert.equal(recoverAddress(bytes(theirs), digest), FROM);
   });
 
   it('is another, or nobody, for every other form of the signature', async () => {
