@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CoreLink } from '#coordinator/dispatch/link/core-link.ts';
 import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
-import { listen } from '#coordinator/http/listen.ts';
+import { connectionLimits, httpServer, listen } from '#coordinator/http/listen.ts';
 import { readProxy } from '#coordinator/http/read-proxy.ts';
 import type { Log } from '#coordinator/log.ts';
 import { CORE } from '#coordinator/open/open-gateways.ts';
@@ -67,7 +66,7 @@ export async function startGateway(
       return `${link.workers} workers`;
     },
   });
-  const http = createServer(readProxy(options.core, readiness));
+  const http = httpServer(readProxy(options.core, readiness), connectionLimits(options.trustProxy));
   const gateway = new WorkerGateway({
     desk: link,
     networkId,

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { poolApi } from '#coordinator/api/api.ts';
@@ -14,7 +14,7 @@ import { EvaluationStage } from '#coordinator/evaluation/evaluation.ts';
 import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
 import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
-import { listen } from '#coordinator/http/listen.ts';
+import { connectionLimits, httpServer, listen } from '#coordinator/http/listen.ts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
@@ -146,7 +146,7 @@ async function serveReadOnly(state: State, closers: Closers): Promise<string> {
   const readiness = readinessOf({ store: async () => `height ${chain.height('B')}` });
   const api = poolApi({ chain, epochs, ledger, units, windows, submissions, metrics, readiness });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: [] });
-  return serve(createServer(app), options, closers);
+  return serve(httpServer(app, connectionLimits(options.http.trustProxy)), options, closers);
 }
 
 async function serveLive(state: State, closers: Closers): Promise<string> {
@@ -302,7 +302,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     },
   });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: webPage(PAGE_DIR) });
-  const http = createServer(app);
+  const http = httpServer(app, connectionLimits(options.http.trustProxy));
   const desk = new PoolDesk(workers, Date.now);
   const gateways = openGateways(redis.connection, { prefix, desk, log: log.child('gateways') });
   closers.push(() => gateways.close());

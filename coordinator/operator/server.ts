@@ -1,6 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { listen } from '#coordinator/http/listen.ts';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { httpServer, listen } from '#coordinator/http/listen.ts';
 import { removeAccess, writeAccess } from '#coordinator/operator/access-file.ts';
 import type { Operations } from '#coordinator/operator/operations.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
@@ -21,7 +21,7 @@ export interface OperatorServerOptions {
 export async function serveOperator(options: OperatorServerOptions): Promise<() => Promise<void>> {
   const { dataDir } = options;
   const credential = randomBytes(32).toString('hex');
-  const server = createServer(
+  const server = httpServer(
     (request, response) => void answer(request, response, { ...options, credential }),
   );
   const { url, close } = await listen(server, { host: '127.0.0.1', port: 0 });
