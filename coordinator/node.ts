@@ -304,7 +304,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const app = createApp(api, observer(metrics, log), { ...options.http, page: webPage(PAGE_DIR) });
   const http = httpServer(app, connectionLimits(options.http.trustProxy));
   const desk = new PoolDesk(workers, Date.now);
-  const gateways = openGateways(redis.connection, { prefix, desk, log: log.child('gateways') });
+  const gateways = openGateways(redis.connection, { prefix, desk, metrics, log: log.child('gateways') });
   closers.push(() => gateways.close());
   const endpoints: Endpoint[] = [
     feed,

@@ -3,7 +3,7 @@ import type { Epochs } from '#coordinator/chain/epochs.ts';
 import type { Attendance } from '#coordinator/dispatch/attendance.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
-import type { createMetrics } from '#coordinator/metrics/metrics.ts';
+import type { MetricSources } from '#coordinator/metrics/gauges.ts';
 import type { EvaluationQueue } from '#coordinator/queue/evaluation-queue.ts';
 import type { Submissions } from '#coordinator/store/submissions.ts';
 import type { VestingStage } from '#coordinator/vesting/vesting.ts';
@@ -24,7 +24,7 @@ export function metricSources(
     readonly queue: EvaluationQueue;
     readonly vesting: Pick<VestingStage, 'waiting'>;
   },
-): Parameters<typeof createMetrics>[0] {
+): MetricSources {
   return {
     chainHeights: () => ({ A: chain.height('A'), B: chain.height('B') }),
     headTimestampMs: () => chain.sealed.position.timestampMs,

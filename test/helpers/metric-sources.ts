@@ -1,4 +1,4 @@
-import type { MetricSources } from '#coordinator/metrics/metrics.ts';
+import type { MetricSources } from '#coordinator/metrics/gauges.ts';
 
 /** Sources of a small healthy pool; single ones are replaced by what a test is about. */
 export function metricSources(replaced: Partial<MetricSources> = {}): MetricSources {

@@ -21,7 +21,8 @@ export interface RemoteGatewaysParts {
   readonly version: string;
   /** To the gateway of this name. */
   readonly write: (gateway: string, text: string) => Promise<void>;
-  readonly onGateway: (gateway: string, connected: boolean) => void;
+  /** It is linked, has said goodbye or made another link, or went silent. */
+  readonly onGateway: (gateway: string, event: 'linked' | 'left' | 'lost') => void;
   readonly onFault: (message: string, error: unknown) => void;
 }
 
@@ -67,7 +68,7 @@ export class RemoteGateways {
   close(): void {
     this.#isClosed = true;
     clearInterval(this.#timer);
-    for (const name of [...this.#gateways.keys()]) this.#drop(name);
+    for (const name of [...this.#gateways.keys()]) this.#drop(name, 'left');
   }
 
   #takeFrame(frame: Frame<ToCore>): void {
@@ -92,7 +93,7 @@ export class RemoteGateways {
   #takeMessage(name: string, gateway: Gateway, message: ToCore): void {
     if (message.t === 'join') return void this.#join(gateway, message.line, message.hello as Hello);
     if (message.t === 'ban') return this.#parts.desk.ban(message.publicKey);
-    if (message.t === 'bye') return this.#drop(name);
+    if (message.t === 'bye') return this.#drop(name, 'left');
     const line = gateway.lines.get(message.line);
     if (message.t === 'leave') {
       gateway.lines.delete(message.line);
@@ -131,19 +132,19 @@ export class RemoteGateways {
   }
 
   #open(name: string): void {
-    this.#drop(name);
+    this.#drop(name, 'left');
     const end = new LinkEnd<ToGateway>(randomBytes(8).toString('hex'), {
       from: this.#name,
       version: this.#parts.version,
       write: (text) => this.#parts.write(name, text),
-      onBroken: () => this.#drop(name),
+      onBroken: () => this.#drop(name, 'lost'),
     });
     this.#gateways.set(name, { end, openedMs: performance.now(), lines: new Map() });
     end.beat();
-    this.#parts.onGateway(name, true);
+    this.#parts.onGateway(name, 'linked');
   }
 
-  #drop(name: string): void {
+  #drop(name: string, how: 'left' | 'lost'): void {
     const gateway = this.#gateways.get(name);
     if (!gateway) return;
     this.#gateways.delete(name);
@@ -152,13 +153,13 @@ export class RemoteGateways {
       line.isGone = true;
       line.admission?.leave();
     }
-    this.#parts.onGateway(name, false);
+    this.#parts.onGateway(name, how);
   }
 
   #beat(): void {
     const nowMs = performance.now();
     for (const [name, { end }] of [...this.#gateways]) {
-      if (end.isSilent(nowMs)) this.#drop(name);
+      if (end.isSilent(nowMs)) this.#drop(name, 'lost');
       else end.beat();
     }
   }

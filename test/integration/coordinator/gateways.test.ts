@@ -120,6 +120,9 @@ describe('two further gateways on one Redis', { skip: skipWithout('redis-server'
     await next.next('evaluate', ({ changed }) => changed.length > 0);
     assert.ok(performance.now() - killedMs < 10_000);
     await pool.reaches(id, 'paid');
+    const metrics = await (await fetch(new URL('/metrics', pool.url))).text();
+    assert.match(metrics, /^aiblock_gateways_linked 2$/m);
+    assert.match(metrics, /^aiblock_gateways_lost_total 1$/m);
   });
 
   it('the core restarts: the workers stay, are announced again, and work goes on', async () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createMetrics, type MetricSources, type Metrics } from '#coordinator/metrics/metrics.ts';
+import type { MetricSources } from '#coordinator/metrics/gauges.ts';
+import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
 import { metricSources } from '#test/helpers/metric-sources.ts';
 
 const create = (replaced: Partial<MetricSources> = {}) =>
