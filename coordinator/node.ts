@@ -161,6 +161,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
     now: Date.now,
     onFault: (message, error) => log.warn(message, {}, error),
   });
+  closers.push(() => workerParts.enrolment.close());
   const { workers, reputations } = workerParts;
   const pending = new Set(submissions.pending().map((record) => toHex(record.id)));
   const spool = await Spool.open(join(options.dataDir, 'spool'), (id) => pending.has(id));

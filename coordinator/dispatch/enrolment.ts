@@ -77,6 +77,11 @@ export class Enrolment {
     return { key, token: this.#isPools(token) ? 'pool' : this.#parts.tokens.stateOf(token) };
   }
 
+  /** Resolves when all that was noted so far is written. */
+  async close(): Promise<void> {
+    await this.#lock.run(async () => undefined);
+  }
+
   all(): ReturnType<EnrolledWorkers['all']> {
     return this.#parts.workers.all();
   }

@@ -184,3 +184,14 @@ describe('the standing of a worker', () => {
     assert.equal(enrolment.all()[0]?.[1].name, 'new');
   });
 });
+
+it('closes when all that was noted of workers is written', async () => {
+  const keys = Array.from({ length: 50 }, () => newKeyPair().publicKey);
+  for (const publicKey of keys) await enrolment.admit(applicant({ publicKey, token: 'the pool’s own' }));
+  nowMs = 9_000;
+  const noted = keys.map((publicKey) => enrolment.seen(publicKey, true));
+  await enrolment.close();
+  await open();
+  assert.ok(enrolment.all().every(([, { seen }]) => seen === 9_000));
+  await Promise.all(noted);
+});
