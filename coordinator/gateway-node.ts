@@ -56,6 +56,7 @@ export async function startGateway(
     onLink: (isUp) => log.info(isUp ? 'linked to the coordinator' : 'the coordinator is lost'),
     onFault: (message, error) => log.warn(message, {}, error),
   });
+  const addressOf = addressOfRequests(options.trustProxy);
   const readiness = readinessOf({
     redis: async () => {
       await wire.ping();
@@ -66,13 +67,16 @@ export async function startGateway(
       return `${link.workers} workers`;
     },
   });
-  const http = httpServer(readProxy(options.core, readiness), connectionLimits(options.trustProxy));
+  const http = httpServer(
+    readProxy({ core: options.core, readiness, addressOf }),
+    connectionLimits(options.trustProxy),
+  );
   const gateway = new WorkerGateway({
     desk: link,
     networkId,
     onFault: (message, error) => log.warn(message, {}, error),
   });
-  const edge = new WebSocketEdge(http, [gateway], addressOfRequests(options.trustProxy));
+  const edge = new WebSocketEdge(http, [gateway], addressOf);
   const listening = await listen(http, options);
   let closed: Promise<void> | undefined;
   const close = async () => {

@@ -20,8 +20,9 @@ export class Slab {
     return copied;
   }
 
-  /** As many zero bytes, at most 16 KiB. */
+  /** As many zero bytes. */
   take(length: number): Uint8Array {
+    if (length > MOST_BYTES) return new Uint8Array(length);
     if (this.#at + length > this.#bytes.length) {
       const next = Math.max(FIRST_BYTES, 4 * this.#bytes.length, length);
       this.#bytes = new Uint8Array(Math.min(SLAB_BYTES, next));

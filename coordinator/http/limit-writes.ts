@@ -50,7 +50,7 @@ export function addressOfRequests(proxies: string | undefined): (request: Incomi
 }
 
 /** Whoever has an IPv6 address has 2⁶⁴ of them: the first half counts. */
-function networkOf(address: string): string {
+export function networkOf(address: string): string {
   if (isIP(address) !== 6 || address.includes('.')) return address;
   const [left = '', right] = address.split('::');
   const before = left.split(':');

@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { networkOf } from '#coordinator/http/limit-writes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 
 /** What connections may do that do not ask, or not yet. */
@@ -57,7 +58,7 @@ export const connectionLimits = (trustProxy: string | undefined): ConnectionLimi
 function limitAddresses(http: Server, most: number): void {
   const open = new Map<string, number>();
   http.on('connection', (socket: Socket) => {
-    const address = socket.remoteAddress ?? '';
+    const address = networkOf(socket.remoteAddress ?? '');
     const count = (open.get(address) ?? 0) + 1;
     open.set(address, count);
     socket.once('close', () => {

@@ -47,20 +47,22 @@ export class Adjustments {
     return this.#parts.lock.run(async () => {
       const known = await this.#parts.ledger.adjustment(digest);
       if (known) return { digest, entry: known.entry, isNew: false };
-      await this.#check(signed);
-      return { digest, entry: await this.#append(digest, signed, request), isNew: true };
+      // One time for both: the entry is never later than what was signed for it allows.
+      const at = this.#parts.now();
+      await this.#check(signed, at);
+      return { digest, entry: await this.#append(digest, { ...signed, request, at }), isNew: true };
     });
   }
 
-  async #check({ adjustment, key }: SignedAdjustment): Promise<void> {
-    const { chain, ledger, now } = this.#parts;
+  async #check({ adjustment, key }: SignedAdjustment, at: number): Promise<void> {
+    const { chain, ledger } = this.#parts;
     const poolKey = chain.meta.manifest.pool_key;
     must(
       equalBytes(key, poolKey),
       'SIGNATURE',
       () => `expected a signature by the pool’s key, ${addressOf(poolKey)}, got one by ${addressOf(key)}`,
     );
-    const seconds = BigInt(Math.floor(now() / 1000));
+    const seconds = BigInt(Math.floor(at / 1000));
     must(
       seconds <= adjustment.expiry,
       'TRANSFER_EXPIRED',
@@ -76,13 +78,12 @@ export class Adjustments {
 
   async #append(
     digest: Uint8Array,
-    { adjustment, key }: SignedAdjustment,
-    request: AdjustmentRequest,
+    { adjustment, key, request, at }: SignedAdjustment & { request: AdjustmentRequest; at: number },
   ): Promise<JournalEntry> {
-    const { kv, ledger, now } = this.#parts;
+    const { kv, ledger } = this.#parts;
     const { to, amount } = adjustment;
     const move = { kind: 'adjustment', ref: digest, from: addressOf(key), to, amount } as const;
-    const prepared = await ledger.prepare([move], now());
+    const prepared = await ledger.prepare([move], at);
     const entry = prepared.entries[0] as JournalEntry;
     await kv.batch([...prepared.ops, adjustmentOp({ entry, request })], { durable: true });
     ledger.apply(prepared);

@@ -3,14 +3,16 @@ import { transferEntry, transferOp, transferPlaces } from '#coordinator/ledger/t
 import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { type KV, type KvOp, put } from '#coordinator/store/kv.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
-import type { JournalEntry, Move } from '#shared/block/journal.ts';
+import type { JournalEntry } from '#shared/block/journal.ts';
 import { readU64be, toHex, u64be } from '#shared/crypto/bytes.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import {
+  BURN_ADDRESS,
   parseTransfer,
   type Transfer,
   type TransferRequest,
   transferDigest,
+  transferMove,
 } from '#shared/protocol/transfer.ts';
 
 export interface TransferOptions {
@@ -184,7 +186,10 @@ export class Transfers {
 
   async #append(taken: readonly Pending[], { nonces }: Accounts, at: number): Promise<void> {
     const { kv, ledger } = this.#parts;
-    const prepared = await ledger.prepare(taken.map(moveOf), at);
+    const prepared = await ledger.prepare(
+      taken.map(({ digest, transfer }) => transferMove(digest, transfer)),
+      at,
+    );
     const entryOf = (i: number) => prepared.entries[i] as JournalEntry;
     const senders = new Set(taken.map(({ transfer }) => transfer.from));
     const ops: KvOp[] = [
@@ -219,7 +224,7 @@ export class Transfers {
       return new PoolError('FUNDS', `expected a balance of ${amount} or more on ${from}, it has ${balance}`);
     accounts.nonces.set(from, next + 1n);
     accounts.balances.set(from, balance - amount);
-    accounts.balances.set(to, (accounts.balances.get(to) as bigint) + amount);
+    if (to !== BURN_ADDRESS) accounts.balances.set(to, (accounts.balances.get(to) as bigint) + amount);
     return 'take';
   }
 
@@ -245,14 +250,6 @@ export function nonceOps(nonces: Iterable<readonly [address: string, nonce: bigi
 }
 
 const nonceKey = (address: string) => bucketKey(BUCKET.accountNonce, address);
-
-const moveOf = ({ transfer: { from, to, amount }, digest }: Pending): Move => ({
-  kind: 'transfer',
-  ref: digest,
-  from,
-  to,
-  amount,
-});
 
 /** Transfers of an account come in the order of their nonces, all others in that of their arrival. */
 const byNonce = (a: Pending, b: Pending): number => Number(a.transfer.nonce - b.transfer.nonce);

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
-/** What became of the link of a further gateway: it said goodbye or made another link, or went silent. */
+/** A further gateway is linked, said goodbye or made another link, or went silent or lost a frame. */
 export type GatewayEvent = 'linked' | 'left' | 'lost';
 
 export interface GatewayMetrics {

@@ -5,12 +5,12 @@ import { chatAccount } from '#shared/reward/keyless-account.ts';
 
 /**
  * PROTOCOL §16: what is reserved for a chat lies on the chats' account, is paid out of what was reserved for that
- * chat, never more, and nothing else leaves this account. JOURNAL.
+ * chat, never more, what comes back goes to who reserved it, and nothing else leaves this account. JOURNAL.
  */
 export class ChatAudit {
   readonly #account: string;
-  /** `ref` of a chat → what is left of its reservation. */
-  readonly #left = new Map<string, bigint>();
+  /** `ref` of a chat → who reserved, and what is left of it. */
+  readonly #chats = new Map<string, { readonly account: string | null; left: bigint }>();
 
   constructor(networkId: Uint8Array) {
     this.#account = chatAccount(networkId);
@@ -20,8 +20,8 @@ export class ChatAudit {
     const chat = toHex(ref);
     if (kind === 'chat-reserve') {
       must(to === this.#account, 'JOURNAL', `expected chat ${chat} to be reserved on ${this.#account}`);
-      must(!this.#left.has(chat), 'JOURNAL', `chat ${chat} is reserved twice`);
-      this.#left.set(chat, amount);
+      must(!this.#chats.has(chat), 'JOURNAL', `chat ${chat} is reserved twice`);
+      this.#chats.set(chat, { account: from, left: amount });
       return;
     }
     const isOfChat = CHAT_KINDS.includes(kind);
@@ -31,9 +31,18 @@ export class ChatAudit {
       `only what settles a chat leaves ${this.#account}, and all of it; this is of kind ${kind}`,
     );
     if (!isOfChat) return;
-    const left = (this.#left.get(chat) ?? 0n) - amount;
-    must(left >= 0n, 'JOURNAL', `chat ${chat} is settled for more than was reserved`);
-    this.#left.set(chat, left);
+    const reserved = this.#chats.get(chat);
+    must(
+      reserved && reserved.left >= amount,
+      'JOURNAL',
+      `chat ${chat} is settled for more than was reserved`,
+    );
+    must(
+      kind !== 'chat-refund' || to === reserved.account,
+      'JOURNAL',
+      `chat ${chat} is refunded to ${to}, reserved was it by ${reserved.account}`,
+    );
+    reserved.left -= amount;
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Move } from '#shared/block/journal.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
@@ -7,6 +8,8 @@ import type { Transfer } from '#shared/protocol/transfer-typed-data.ts';
 
 export { type Transfer, transferDigest, transferTypedData } from '#shared/protocol/transfer-typed-data.ts';
 
+/** Nobody has its key: what is paid to it is burned. PROTOCOL §13. */
+export const BURN_ADDRESS = `0x${'0'.repeat(40)}`;
 /** Amounts of the journal are 64-bit. */
 const MAX_AMOUNT = 2n ** 64n - 1n;
 const MAX_NONCE = 2n ** 53n - 1n;
@@ -28,6 +31,13 @@ export interface SignedTransfer {
   readonly transfer: Transfer;
   /** 65 bytes, r ‖ s ‖ v. Whether they are a signature is not checked here. */
   readonly signature: Uint8Array;
+}
+
+/** The entry of the journal that a transfer makes, without its place. */
+export function transferMove(ref: Uint8Array, { from, to, amount }: Transfer): Move {
+  return to === BURN_ADDRESS
+    ? { kind: 'burn', ref, from, to: null, amount }
+    : { kind: 'transfer', ref, from, to, amount };
 }
 
 /** The fields in their one form: ADDRESS, AMOUNT, TRANSFER_FORM or SIGNATURE names the first that is not. */

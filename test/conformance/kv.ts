@@ -63,6 +63,7 @@ export function kvConformance(name: string, open: () => Promise<KV>): void {
       await kv.batch(
         [
           put(whole.subarray(2, 4), whole.subarray(3, 3)),
+          put(bytes('e0'), whole.subarray(2, 4)),
           put(bytes('e2'), bytes('x')),
           put(bytes('e3'), bytes('x')),
           delRange({ gte: bytes('e2'), lt: bytes('e4') }),
@@ -73,7 +74,7 @@ export function kvConformance(name: string, open: () => Promise<KV>): void {
         ],
         { durable: false },
       );
-      assert.deepEqual(await listed(kv, { gte: bytes('e') }), ['e1=', 'e3=again']);
+      assert.deepEqual(await listed(kv, { gte: bytes('e') }), ['e0=e1', 'e1=', 'e3=again']);
       assert.deepEqual(await kv.get(bytes('e1')), new Uint8Array(0));
       await kv.batch([delRange({ gte: bytes('e'), lt: bytes('f') })], { durable: true });
       assert.deepEqual(await listed(kv, { gte: bytes('e') }), []);

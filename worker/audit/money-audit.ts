@@ -31,6 +31,8 @@ export interface MoneyAuditOptions {
 }
 
 const BALANCES_AT_ONCE = 8;
+/** Refunds give back what an allowance covers. */
+const SIGNED_KINDS: readonly EntryKind[] = ['adjustment', 'transfer', 'burn', 'chat-reserve', 'chat-refund'];
 
 /** Audits all that moves money: epochs, journal, rewards, what owners and operator signed, and balances. */
 export class MoneyAudit {
@@ -38,7 +40,8 @@ export class MoneyAudit {
   readonly #steps: AuditSteps;
   readonly #audited: AuditedChains;
   readonly #vesting: VestingAudit;
-  readonly #entries = new Map<EntryKind, JournalEntry[]>();
+  /** Those that somebody signed for. */
+  readonly #signedFor: JournalEntry[] = [];
 
   constructor(source: AuditSource, steps: AuditSteps, audited: AuditedChains) {
     this.#source = source;
@@ -94,7 +97,9 @@ export class MoneyAudit {
         const { manifest } = meta;
         onBlock('B', index, () => rewards.claim({ height: index, submission, miner, seal, manifest }));
       }
-      const entry = (appended: JournalEntry) => this.#note(appended);
+      const entry = (appended: JournalEntry) => {
+        if (SIGNED_KINDS.includes(appended.kind)) this.#signedFor.push(appended);
+      };
       await replayJournal(this.#source, { journal, rewards, vesting, until: until.seq, entry, done });
       const { minted, burned } = journal.totals;
       const note = `links, amounts, conservation: ${minted} minted, ${burned} burned`;
@@ -105,14 +110,8 @@ export class MoneyAudit {
     return journal;
   }
 
-  #note(entry: JournalEntry): void {
-    const others = this.#entries.get(entry.kind);
-    if (others) others.push(entry);
-    else this.#entries.set(entry.kind, [entry]);
-  }
-
   #of(...kinds: readonly EntryKind[]): JournalEntry[] {
-    return kinds.flatMap((kind) => this.#entries.get(kind) ?? []).sort((a, b) => a.seq - b.seq);
+    return this.#signedFor.filter(({ kind }) => kinds.includes(kind));
   }
 
   /** From the logs of work to the last unit: a seal may have fixed what does not follow. */
@@ -141,7 +140,7 @@ export class MoneyAudit {
     await checkAdjustments(this.#source, networkId, { entries: adjustments, poolKeys });
     if (adjustments.length > 0)
       this.#steps.line('adjustments', adjustments.length, 'signed by the pool, from its own account');
-    await this.#signedByOwners('transfers', this.#of('transfer'), checkTransfers);
+    await this.#signedByOwners('transfers', this.#of('transfer', 'burn'), checkTransfers);
     await this.#signedByOwners('paid chats', this.#of('chat-reserve', 'chat-refund'), checkPaidChats);
   }
 

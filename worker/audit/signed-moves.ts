@@ -4,7 +4,7 @@ import { digest } from '#shared/crypto/digest.ts';
 import { recoverAddress } from '#shared/crypto/recover.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { allowanceDigest, parseAllowance } from '#shared/protocol/allowance.ts';
-import { parseTransfer, transferDigest } from '#shared/protocol/transfer.ts';
+import { BURN_ADDRESS, parseTransfer, transferDigest, transferMove } from '#shared/protocol/transfer.ts';
 import { at, atAsync } from '#worker/audit/finding.ts';
 import { eachOf } from '#worker/audit/some.ts';
 import type { AuditSource } from '#worker/audit/source.ts';
@@ -21,7 +21,7 @@ interface SignedMoves {
 }
 
 /**
- * Holds entries of kind `transfer` against what their senders signed: exactly this move, in time, and every nonce of
+ * Holds entries of the kinds `transfer` and `burn` against what their senders signed: exactly this move, in time, and every nonce of
  * an account once and in order. JOURNAL, SIGNATURE; NOT_FOUND where the pool has nothing to show.
  */
 export async function checkTransfers(source: AuditSource, moves: SignedMoves): Promise<void> {
@@ -31,10 +31,14 @@ export async function checkTransfers(source: AuditSource, moves: SignedMoves): P
   entries.forEach((entry, i) => {
     at(placeOf(entry), () => {
       const { from, to, amount } = entry;
-      const move = { from: String(from), to: String(to), amount: `${amount}` };
+      const move = { from: String(from), to: to ?? BURN_ADDRESS, amount: `${amount}` };
       const { transfer, signature } = parseTransfer({ ...move, ...(shown[i] as (typeof shown)[number]) });
       const signed = transferDigest(networkId, transfer);
-      must(equalBytes(signed, entry.ref), 'JOURNAL', 'it is not the move that was signed');
+      must(
+        equalBytes(signed, entry.ref) && transferMove(signed, transfer).kind === entry.kind,
+        'JOURNAL',
+        'it is not the move that was signed',
+      );
       mustBeSigned(entry, { by: transfer.from, signature, signed, expiry: transfer.expiry });
       numbers.mustBeNext(transfer.from, transfer.nonce);
     });

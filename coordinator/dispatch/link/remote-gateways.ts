@@ -21,7 +21,7 @@ export interface RemoteGatewaysParts {
   readonly version: string;
   /** To the gateway of this name. */
   readonly write: (gateway: string, text: string) => Promise<void>;
-  /** It is linked, has said goodbye or made another link, or went silent. */
+  /** It is linked, has said goodbye or made another link, or went silent or lost a frame. */
   readonly onGateway: (gateway: string, event: 'linked' | 'left' | 'lost') => void;
   readonly onFault: (message: string, error: unknown) => void;
 }
@@ -86,7 +86,10 @@ export class RemoteGateways {
       return;
     }
     const place = gateway.end.take(frame);
-    if (place === 'gap') this.#open(from);
+    if (place === 'gap') {
+      this.#drop(from, 'lost');
+      this.#open(from);
+    }
     if (place === 'next') for (const message of frame.messages) this.#takeMessage(from, gateway, message);
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { TransferReceipt } from '#coordinator/ledger/transfers.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import type { Transfer } from '#shared/protocol/transfer.ts';
+import { type Transfer, transferMove } from '#shared/protocol/transfer.ts';
 import type { Oracle } from '#test/drill/money/oracle.ts';
 import { CHAT_TOKEN_UNITS } from '#test/helpers/money-pool.ts';
 
@@ -38,7 +38,8 @@ export function assertMade(
 ): void {
   assert.ok(['right', 'repeat'].includes(wish.kind), `a transfer that is "${wish.kind}" was made`);
   assert.equal(oracle.transfers.get(digest), entry.seq, 'the answer names another entry');
-  assert.deepEqual([entry.from, entry.to, entry.amount], [transfer.from, transfer.to, transfer.amount]);
+  const { kind, ref, from, to, amount } = entry;
+  assert.deepEqual({ kind, ref, from, to, amount }, transferMove(ref, transfer));
   if (wish.kind === 'right') assert.ok(isNew, 'a new transfer was there before');
 }
 

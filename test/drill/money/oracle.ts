@@ -44,7 +44,7 @@ export class Oracle {
     if (to === null) this.burned += amount;
     else this.#add(to, amount);
     this.seq += 1;
-    if (kind === 'transfer') this.#transfer(entry);
+    if (kind === 'transfer' || kind === 'burn') this.#transfer(entry);
     else if (kind.startsWith('reward-')) this.#reward(entry);
     else if (kind === 'vest') this.#vest(entry);
     else if (kind === 'release' || kind === 'forfeit') this.#settle(entry);

@@ -9,7 +9,7 @@ import { copyStore } from '#coordinator/store/copy-store.ts';
 import { decodeEntry, type Move } from '#shared/block/journal.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
-import { type Transfer, transferDigest } from '#shared/protocol/transfer.ts';
+import { BURN_ADDRESS, type Transfer, transferDigest } from '#shared/protocol/transfer.ts';
 import { vestingAccount } from '#shared/reward/keyless-account.ts';
 import {
   assertMade,
@@ -273,10 +273,10 @@ export class World {
     const made = this.oracle.nonce(address);
     const used = made > 0n ? made - 1n : 10_000n;
     const nonce = kind === 'used' ? used : kind === 'ahead' ? right + 5_000n : right;
-    const receiver = ACCOUNTS[to === from ? (to + 1) % ACCOUNTS.length : to] as KeyPair;
+    const receiver = to === ACCOUNTS.length ? BURN_ADDRESS : receiverOf(from, to);
     return {
       from: address,
-      to: receiver.address,
+      to: receiver,
       // What is refused for its nonce is another transfer than the one that has it.
       amount: kind === 'too much' ? TOO_MUCH : kind === 'used' ? amount + 1_000_003n : amount,
       nonce,
@@ -305,3 +305,7 @@ export class World {
     this.counts[what] = (this.counts[what] ?? 0) + by;
   }
 }
+
+/** Never oneself. */
+const receiverOf = (from: number, to: number): string =>
+  (ACCOUNTS[to === from ? (to + 1) % ACCOUNTS.length : to] as KeyPair).address;

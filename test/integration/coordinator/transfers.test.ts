@@ -12,7 +12,12 @@ import { WriteLock } from '#coordinator/store/write-lock.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { recoverAddress } from '#shared/crypto/recover.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import { type Transfer, type TransferRequest, transferTypedData } from '#shared/protocol/transfer.ts';
+import {
+  BURN_ADDRESS,
+  type Transfer,
+  type TransferRequest,
+  transferTypedData,
+} from '#shared/protocol/transfer.ts';
 
 const NETWORK = new Uint8Array(32).fill(3);
 const ALICE = privateKeyToAccount(`0x${'11'.repeat(32)}`);
@@ -160,6 +165,18 @@ describe('transfers', () => {
     const first = await ledger.accountEntries(ALICE.address, { before: undefined, limit: 10 });
     const second = await ledger.accountEntries(ALICE.address, { before: first.at(-1)?.seq, limit: 10 });
     assert.deepEqual([...first, ...second], all.slice(0, 20));
+  });
+
+  it('to the zero address burns, once', async () => {
+    const before = { ...ledger.totals };
+    const signed = await request({ from: BOB.address, nonce: 0n, to: BURN_ADDRESS, amount: 3n }, BOB);
+    const { entry, digest } = await transfers.submit(signed);
+    assert.deepEqual([entry.kind, entry.from, entry.to], ['burn', BOB.address, null]);
+    assert.equal((await transfers.submit(signed)).isNew, false);
+    assert.deepEqual(ledger.totals, { ...before, burned: before.burned + 3n });
+    assert.equal(await ledger.balance(BURN_ADDRESS), 0n);
+    assert.ok(ledger.sums);
+    assert.deepEqual((await ledger.transfer(digest))?.entry, entry);
   });
 
   it('everything stands after a restart', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ShareLog } from '#coordinator/ledger/share-log.ts';
 import { WorkUnits } from '#coordinator/ledger/work-units.ts';
+import { BUCKET } from '#coordinator/store/keys.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import { MemoryKv } from '#coordinator/store/memory-kv.ts';
 import type { Work } from '#shared/block/work-log.ts';
@@ -68,11 +69,38 @@ describe('ShareLog', () => {
     assert.equal(units.places.grinding.seq, 0);
   });
 
+  it('writes one alone at once, and those that come shortly after a write together', async () => {
+    const kv = new MemoryKv();
+    const sizes: number[] = [];
+    const batch = kv.batch.bind(kv);
+    Object.assign(kv, {
+      batch: (...[ops, options]: Parameters<KV['batch']>) => {
+        sizes.push(ops.filter((op) => op.type === 'put' && op.key[0] === BUCKET.workUnit).length);
+        assert.ok(options.durable);
+        return batch(ops);
+      },
+    });
+    const { log } = await open(kv);
+    await log.add(work(0));
+    const later: Promise<unknown>[] = [];
+    // Over many turns of the event loop, each of which would be a write of its own.
+    for (let n = 1; n <= 20; n++) {
+      later.push(log.add(work(n)));
+      await new Promise(setImmediate);
+    }
+    await Promise.all(later);
+    assert.equal(sizes[0], 1);
+    assert.ok(sizes.length <= 4, `writes of ${sizes} units`);
+  });
+
   it('closes when all is written', async () => {
     const { log, units } = await open();
-    const added = log.add(work(1));
+    const added = [log.add(work(1))];
+    await added[0];
+    // During the pause after a write.
+    added.push(log.add(work(2)));
     await log.close();
-    assert.equal(units.places.grinding.seq, 1);
-    await added;
+    assert.equal(units.places.grinding.seq, 2);
+    await Promise.all(added);
   });
 });

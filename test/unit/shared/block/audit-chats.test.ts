@@ -34,6 +34,7 @@ const REFUSED: [string, JournalEntry[]][] = [
   ['more than was reserved', [reserve, entry('chat-settle', CHATS, 'bob', 11n)]],
   ['what was reserved for another', [reserve, entry('chat-settle', CHATS, 'bob', 1n, 2)]],
   ['a transfer out of the chats’ account', [reserve, entry('transfer', CHATS, 'bob', 1n)]],
+  ['a refund to somebody else', [reserve, entry('chat-refund', CHATS, 'bob', 1n)]],
   ['a fee from somebody else', [reserve, entry('fee', 'alice', 'pool', 1n)]],
 ];
 for (const [what, entries] of REFUSED)

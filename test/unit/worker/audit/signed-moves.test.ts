@@ -4,7 +4,7 @@ import { toHex, u64be } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
 import { type Allowance, allowanceDigest } from '#shared/protocol/allowance.ts';
-import { type Transfer, transferDigest } from '#shared/protocol/transfer.ts';
+import { BURN_ADDRESS, type Transfer, transferDigest, transferMove } from '#shared/protocol/transfer.ts';
 import { chatAccount } from '#shared/reward/keyless-account.ts';
 import { CHAIN, MINER, NETWORK } from '#test/helpers/forge.ts';
 import {
@@ -73,8 +73,7 @@ describe('transfers of the journal', () => {
       const { nonce, expiry, signature } = signTransfer(NETWORK, transfer, signer);
       const view = { digest: toHex(ref), entry: NO_ENTRY, nonce, expiry, signature };
       shown.set(`transfer/${toHex(ref)}`, view);
-      const { from, to, amount } = transfer;
-      return { kind: 'transfer', ref, from, to, amount, time: TIME };
+      return { ...transferMove(ref, transfer), time: TIME };
     };
     const transfer = { from: MINER.address, to: FRIEND, amount: 7n, nonce: 0n, expiry: EXPIRY };
     const first = payment(transfer, MINER);
@@ -89,7 +88,20 @@ describe('transfers of the journal', () => {
     assert.equal(counted(report, 'transfers'), 2);
   });
 
+  it('may burn, as their senders signed', async () => {
+    const report = await audited(...made({ change: { to: BURN_ADDRESS } }));
+    assert.equal(report.finding, undefined);
+    assert.equal(counted(report, 'transfers'), 2);
+  });
+
   const REFUSED: [string, string, Made][] = [
+    ['JOURNAL', 'that burns what was to be paid', { moved: { kind: 'burn', to: null } }],
+    [
+      'JOURNAL',
+      'that pays what was to be burned',
+      { change: { to: BURN_ADDRESS }, moved: { kind: 'transfer', to: BURN_ADDRESS } },
+    ],
+    ['SIGNATURE', 'that burns and that somebody else signed', { change: { to: BURN_ADDRESS }, key: THIEF }],
     ['SIGNATURE', 'that somebody else signed', { key: THIEF }],
     ['JOURNAL', 'of another amount', { moved: { amount: 8n } }],
     ['JOURNAL', 'to somebody else', { moved: { to: THIEF.address } }],
