@@ -7,7 +7,7 @@ import type { SealedSubmission } from '#shared/block/audit-chains.ts';
 import { JournalAudit } from '#shared/block/audit-journal.ts';
 import { RewardAudit } from '#shared/block/audit-rewards.ts';
 import { WorkAudit } from '#shared/block/audit-work.ts';
-import type { JournalEntry } from '#shared/block/journal.ts';
+import { type JournalEntry, TRANSFER_KINDS } from '#shared/block/journal.ts';
 import { WORK_KINDS, type WorkPlaces } from '#shared/block/work-log.ts';
 import { readU64be, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
@@ -41,7 +41,7 @@ export async function readJournal(
     const entry = journal.append(bytes);
     rewards.entry(entry);
     rewards.place(journal.journal);
-    if (entry.kind === 'transfer') noteTransfer(entry, nonces, transfers);
+    if (TRANSFER_KINDS.includes(entry.kind)) noteTransfer(entry, nonces, transfers);
   }
   rewards.settle(Number.POSITIVE_INFINITY);
   const head = await kv.get(bucketKey(BUCKET.journalHead));

@@ -40,6 +40,9 @@ const SEALED_KINDS: readonly EntryKind[] = [...MINTING_KINDS, 'vest', 'payout'];
 
 export const mints = (kind: EntryKind): boolean => (MINTING_KINDS as readonly EntryKind[]).includes(kind);
 export const burns = (kind: EntryKind): boolean => BURNING_KINDS.includes(kind);
+/** The kinds that a transfer makes, which counts in its sender's nonce. PROTOCOL §13. */
+export const TRANSFER_KINDS: readonly EntryKind[] = ['transfer', 'burn'];
+
 export const isSealed = (kind: EntryKind): boolean => SEALED_KINDS.includes(kind);
 
 const moveShape = {

@@ -2,7 +2,12 @@ import type { ChainsAudit, SealedSubmission } from '#shared/block/audit-chains.t
 import { JournalAudit } from '#shared/block/audit-journal.ts';
 import { RewardAudit } from '#shared/block/audit-rewards.ts';
 import { VestingAudit } from '#shared/block/audit-vesting.ts';
-import type { EntryKind, JournalEntry, JournalHead } from '#shared/block/journal.ts';
+import {
+  type EntryKind,
+  type JournalEntry,
+  type JournalHead,
+  TRANSFER_KINDS,
+} from '#shared/block/journal.ts';
 import { checkAdjustments } from '#worker/audit/adjustments.ts';
 import { differencesOf, refuseDifference } from '#worker/audit/differences.ts';
 import { at, onBlock } from '#worker/audit/finding.ts';
@@ -32,7 +37,7 @@ export interface MoneyAuditOptions {
 
 const BALANCES_AT_ONCE = 8;
 /** Refunds give back what an allowance covers. */
-const SIGNED_KINDS: readonly EntryKind[] = ['adjustment', 'transfer', 'burn', 'chat-reserve', 'chat-refund'];
+const SIGNED_KINDS: readonly EntryKind[] = ['adjustment', ...TRANSFER_KINDS, 'chat-reserve', 'chat-refund'];
 
 /** Audits all that moves money: epochs, journal, rewards, what owners and operator signed, and balances. */
 export class MoneyAudit {
@@ -140,7 +145,7 @@ export class MoneyAudit {
     await checkAdjustments(this.#source, networkId, { entries: adjustments, poolKeys });
     if (adjustments.length > 0)
       this.#steps.line('adjustments', adjustments.length, 'signed by the pool, from its own account');
-    await this.#signedByOwners('transfers', this.#of('transfer', 'burn'), checkTransfers);
+    await this.#signedByOwners('transfers', this.#of(...TRANSFER_KINDS), checkTransfers);
     await this.#signedByOwners('paid chats', this.#of('chat-reserve', 'chat-refund'), checkPaidChats);
   }
 

@@ -9,6 +9,7 @@ import { del, delRange, type KvOp, put } from '#coordinator/store/kv.ts';
 import { MemoryKv } from '#coordinator/store/memory-kv.ts';
 import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
 import { fromHex, toHex, utf8ToBytes } from '#shared/crypto/bytes.ts';
+import { BURN_ADDRESS } from '#shared/protocol/transfer.ts';
 import { aiblock } from '#test/helpers/child.ts';
 import { fileOf, post } from '#test/helpers/small-genesis.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
@@ -45,7 +46,9 @@ describe('reindex', { skip: skipWithout('redis-server') }, () => {
 
   const pay = async (nonce: bigint) => {
     const expiry = BigInt(Math.floor(Date.now() / 1000) + 600);
-    const transfer = { from: miner.address, to: newKeyPair().address, amount: 7n, nonce, expiry };
+    // One of them burns.
+    const to = nonce === 3n ? BURN_ADDRESS : newKeyPair().address;
+    const transfer = { from: miner.address, to, amount: 7n, nonce, expiry };
     const network = fromHex((await pool.model()).network, 32);
     const body = JSON.stringify(signTransfer(network, transfer, miner));
     const headers = { 'content-type': 'application/json' };
