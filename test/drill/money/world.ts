@@ -17,6 +17,7 @@ import {
   assertUnpaid,
   type Question,
   type Sent,
+  type TransferKind,
   type Wish,
 } from '#test/drill/money/answers.ts';
 import { Oracle } from '#test/drill/money/oracle.ts';
@@ -86,11 +87,14 @@ export class World {
       if (result.status === 'fulfilled') assert.ok(result.value > 0 && result.value <= wanted);
       else assertUnpaid(result.reason, least.get((ACCOUNTS[account] as KeyPair).address) ?? 0n);
     });
+    const made = new Set(
+      sent.filter((_, i) => results[i]?.status === 'fulfilled').map(({ digest }) => digest),
+    );
     results.forEach((result, i) => {
       const one = sent[i] as Sent;
       this.#count(`transfers, ${one.wish.kind}`);
       if (result.status === 'fulfilled') assertMade(this.oracle, one, result.value);
-      else assertRefused(this.oracle, one, { error: result.reason, least });
+      else assertRefused(this.oracle, one, { error: result.reason, least, twinMade: made.has(one.digest) });
     });
   }
 
@@ -277,8 +281,8 @@ export class World {
     return {
       from: address,
       to: receiver,
-      // What is refused for its nonce is another transfer than the one that has it.
-      amount: kind === 'too much' ? TOO_MUCH : kind === 'used' ? amount + 1_000_003n : amount,
+      // What is refused for its nonce, or its signature, is another transfer than the one that has it.
+      amount: kind === 'too much' ? TOO_MUCH : amount + (APART[kind] ?? 0n),
       nonce,
       expiry: kind === 'expired' ? 1n : NEVER,
     };
@@ -305,6 +309,9 @@ export class World {
     this.counts[what] = (this.counts[what] ?? 0) + by;
   }
 }
+
+/** Added to amounts of transfers that must not be like any that is made. */
+const APART: Partial<Record<TransferKind, bigint>> = { used: 6_000_000_000n, forged: 12_000_000_000n };
 
 /** Never oneself. */
 const receiverOf = (from: number, to: number): string =>
