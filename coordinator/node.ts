@@ -168,13 +168,14 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
   const feed = new Feed();
   const lock = new WriteLock();
   const vesting = new VestingStage(
-    { kv, lock, chain, ledger, epochs, now: Date.now },
+    { kv, lock, chain, ledger, units, epochs, now: Date.now },
     {
       onEpoch: (epoch) =>
         void epochView(epochs, epoch)
           .then((view) => notices.epoch(view))
           .catch((error: unknown) => log.warn('an epoch could not be told', {}, error)),
       onSettled: (submission, result) => notices.settled(submission, result),
+      onCredited: (credited) => receipts.send(credited, workers),
       onFault: (message, error) => log.error(message, {}, error),
     },
   );

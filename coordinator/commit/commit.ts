@@ -9,10 +9,8 @@ import type { Move } from '#shared/block/journal.ts';
 import type { SealedModel } from '#shared/block/parameter-chain.ts';
 import type { Block } from '#shared/block/verify-block.ts';
 import type { Work, WorkUnit } from '#shared/block/work-log.ts';
-import { addressOf } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import { evaluationCredit } from '#shared/reward/evaluation-credit.ts';
-import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
+import { evaluationWork } from '#shared/reward/evaluation-credit.ts';
 
 export interface CommitInputs {
   readonly record: SubmissionRecord;
@@ -92,14 +90,7 @@ export class CommitStage {
   #evaluations(record: SubmissionRecord): Work[] {
     const { attestations, owners } = record.verdict as StoredVerdict;
     const { manifest } = this.#parts.chain.meta;
-    const { context } = manifest.validation;
-    const parameters = parameterCount(parseModelConfig(JSON.parse(manifest.config)));
-    return attestations.map(({ worker, base }, i) => ({
-      worker,
-      address: owners?.[i] ?? addressOf(worker),
-      credit: evaluationCredit({ windows: base.length, context, parameters }),
-      ref: record.id,
-    }));
+    return evaluationWork(manifest, { ref: record.id, attestations, owners: owners ?? [] });
   }
 }
 

@@ -18,6 +18,8 @@ export interface HeldOutCheck {
 /** What a quorum found. */
 export interface HeldOutFound {
   readonly attestations: readonly HeldOutAttestation[];
+  /** Whom each of their workers works for. */
+  readonly owners: readonly string[];
   /** Tokens through the models, of all workers. */
   readonly tokens: number;
 }

@@ -250,7 +250,8 @@ export class Settlement {
     }));
     const submission = toHex(committee.job.target.submission);
     this.#events.onTokens('held-out', tokens);
-    await this.#parts.heldOut.found(submission, { attestations, tokens });
+    const owners = agreed.agreeing.map(({ owner }) => owner);
+    await this.#parts.heldOut.found(submission, { attestations, owners, tokens });
     await committee.held?.complete();
     await this.#remember(committee, agreed);
     return false;

@@ -4,14 +4,17 @@ import { sealedAt } from '#coordinator/chain/sealed-at.ts';
 import type { HeldOutCheck, HeldOutChecks, HeldOutFound } from '#coordinator/dispatch/held-out-checks.ts';
 import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import type { Ledger } from '#coordinator/ledger/ledger.ts';
+import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { EpochMember, EpochRecord } from '#coordinator/store/epoch-records.ts';
 import { heldOutResultOp } from '#coordinator/store/held-out-results.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
 import type { Move } from '#shared/block/journal.ts';
+import type { Work, WorkUnit } from '#shared/block/work-log.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import { verifyHeldOut } from '#shared/pol/held-out-evidence.ts';
+import { evaluationWork, heldOutWorkRef } from '#shared/reward/evaluation-credit.ts';
 import { settleMove } from '#shared/reward/vested.ts';
 
 export interface VestingParts {
@@ -19,6 +22,7 @@ export interface VestingParts {
   readonly lock: WriteLock;
   readonly chain: Chain;
   readonly ledger: Pick<Ledger, 'allVested' | 'vested' | 'prepare' | 'apply'>;
+  readonly units: Pick<WorkUnits, 'prepare' | 'apply'>;
   readonly epochs: Pick<Epochs, 'all' | 'catchUp' | 'reveal' | 'of' | 'result' | 'windowsOf'>;
   readonly now: () => number;
 }
@@ -28,6 +32,8 @@ export interface VestingEvents {
   onEpoch(epoch: EpochRecord): void;
   /** Its evidence is on disk, and the entry that follows from it if any of its reward vested. */
   onSettled(submission: Uint8Array, result: { held: boolean; moves: readonly Move[] }): void;
+  /** Work on held-out windows stands in the log. */
+  onCredited(units: readonly WorkUnit[]): void;
   onFault(message: string, error: unknown): void;
 }
 
@@ -118,7 +124,7 @@ export class VestingStage implements HeldOutChecks {
     };
   }
 
-  async found(submission: string, { attestations, tokens }: HeldOutFound): Promise<void> {
+  async found(submission: string, { attestations, owners, tokens }: HeldOutFound): Promise<void> {
     const { chain, epochs, lock } = this.#parts;
     const check = await this.describe(submission);
     if (!check) return;
@@ -126,7 +132,9 @@ export class VestingStage implements HeldOutChecks {
     const { quorum } = meta.manifest;
     const held = verifyHeldOut(chain.networkId, target, { attestations, quorum });
     const result = { attestations: attestations.map(mutable), tokens, held };
-    const moves = await lock.run(() => this.#settle(target.submission, result));
+    const ref = heldOutWorkRef(chain.networkId, target.submission);
+    const work = evaluationWork(meta.manifest, { ref, attestations, owners });
+    const moves = await lock.run(() => this.#settle(target.submission, result, work));
     this.#open.delete(submission);
     if (moves) this.#events.onSettled(target.submission, { held, moves });
     const epoch = epochs.of(target.submission)?.epoch;
@@ -156,20 +164,24 @@ export class VestingStage implements HeldOutChecks {
     });
   }
 
-  /** Evidence and entry in one durable batch; undefined where they stand already. Holds the write lock. */
+  /** Evidence, entry and credit in one durable batch; undefined where they stand already. Holds the write lock. */
   async #settle(
     submission: Uint8Array,
     result: Pick<Parameters<typeof heldOutResultOp>[0], 'held' | 'attestations' | 'tokens'>,
+    work: readonly Work[],
   ): Promise<Move[] | undefined> {
-    const { kv, ledger, chain, epochs, now } = this.#parts;
+    const { kv, ledger, units, chain, epochs, now } = this.#parts;
     if (await epochs.result(submission)) return undefined;
     const at = now();
     const vested = await ledger.vested(submission);
     const moves = vested ? [settleMove(chain.networkId, vested, result.held)] : [];
     const entries = moves.length > 0 ? await ledger.prepare(moves, at) : undefined;
     const evidence = heldOutResultOp({ v: 1, submission, at, ...result });
-    await kv.batch([evidence, ...(entries?.ops ?? [])], { durable: true });
+    const credited = units.prepare('evaluation', work, at);
+    await kv.batch([evidence, ...(entries?.ops ?? []), ...credited.ops], { durable: true });
     if (entries) ledger.apply(entries);
+    units.apply(credited);
+    this.#events.onCredited(credited.units);
     return moves;
   }
 

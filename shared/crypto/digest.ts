@@ -13,6 +13,7 @@ export type DigestKind =
   | 'claim'
   | 'attestation'
   | 'held-out'
+  | 'held-out-work'
   | 'commitment'
   | 'recheck'
   | 'meta'

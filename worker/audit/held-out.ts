@@ -1,9 +1,12 @@
 import type { EpochDetail } from '#shared/api/epoch-schemas.ts';
+import type { SealedSubmission } from '#shared/block/audit-chains.ts';
 import { type AuditedEpoch, checkRevealed, type VestingAudit } from '#shared/block/audit-vesting.ts';
-import { collectBytes, fromHex } from '#shared/crypto/bytes.ts';
+import type { MetaBlock } from '#shared/block/meta-chain.ts';
+import { collectBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { verifyMerklePath } from '#shared/crypto/merkle.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { heldOutShards } from '#shared/pol/epochs.ts';
+import { heldOutWorkRef } from '#shared/reward/evaluation-credit.ts';
 import { atAsync } from '#worker/audit/finding.ts';
 import type { AuditSource } from '#worker/audit/source.ts';
 
@@ -40,6 +43,37 @@ export async function checkEpochs(source: AuditSource, run: HeldOutRun): Promise
     run.done(epoch.number + 1);
   }
   return shown;
+}
+
+/** Results on held-out windows by the `ref` of the work that they took, hex. */
+export type HeldOutWork = ReadonlyMap<
+  string,
+  {
+    readonly meta: MetaBlock;
+    readonly attestations: readonly { readonly worker: Uint8Array; readonly base: readonly unknown[] }[];
+  }
+>;
+
+/** What was shown, and checked, as work that may be credited. */
+export function heldOutWork(
+  networkId: Uint8Array,
+  seals: readonly SealedSubmission[],
+  shown: ShownEpochs,
+): HeldOutWork {
+  const metas = new Map(seals.map(({ submission, meta }) => [toHex(submission), meta]));
+  const work = new Map<
+    string,
+    { meta: MetaBlock; attestations: { worker: Uint8Array; base: unknown[] }[] }
+  >();
+  for (const { results } of shown.values())
+    for (const { submission, attestations } of results) {
+      const meta = metas.get(submission);
+      if (!meta) continue;
+      const ref = toHex(heldOutWorkRef(networkId, fromHex(submission, 32)));
+      const found = attestations.map(({ worker, base }) => ({ worker: fromHex(worker, 33), base }));
+      work.set(ref, { meta, attestations: found });
+    }
+  return work;
 }
 
 async function checkShards(

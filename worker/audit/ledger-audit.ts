@@ -1,7 +1,9 @@
 import { ChainsAudit, type SealedSubmission } from '#shared/block/audit-chains.ts';
+import { VestingAudit } from '#shared/block/audit-vesting.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { differencesOf, type RewardDifference } from '#worker/audit/differences.ts';
 import { type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
+import { checkEpochs, type HeldOutWork, heldOutWork } from '#worker/audit/held-out.ts';
 import { readMetaPayload } from '#worker/audit/payloads.ts';
 import { type RecomputedReward, RewardReplay } from '#worker/audit/reward-replay.ts';
 import { type AuditSource, blocksOf } from '#worker/audit/source.ts';
@@ -90,10 +92,21 @@ class LedgerAudit {
     });
   }
 
+  /** The work of held-out checks is credited as well. */
+  async #heldOut(): Promise<HeldOutWork> {
+    const { networkId, meta } = this.#chains;
+    const vesting = new VestingAudit(networkId);
+    for (const sealed of this.#seals) vesting.seal(sealed);
+    vesting.ruledBy(meta.manifest.validation);
+    const shown = await checkEpochs(this.#deps.source, { vesting, shards: false, done: () => {} });
+    return heldOutWork(networkId, this.#seals, shown);
+  }
+
   async #replay(until: number): Promise<void> {
     await this.#steps.step('rewards', 1, async (done) => {
       const { networkId } = this.#chains;
-      const replay = new RewardReplay(this.#deps.source, { networkId, seals: this.#seals, until, done });
+      const [seals, heldOut] = [this.#seals, await this.#heldOut()];
+      const replay = new RewardReplay(this.#deps.source, { networkId, seals, heldOut, until, done });
       this.#rewards = await replay.run();
       const { evaluation, grinding } = replay.units;
       this.#steps.line(

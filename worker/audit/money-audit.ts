@@ -11,7 +11,7 @@ import {
 import { checkAdjustments } from '#worker/audit/adjustments.ts';
 import { differencesOf, refuseDifference } from '#worker/audit/differences.ts';
 import { at, onBlock } from '#worker/audit/finding.ts';
-import { checkEpochs, type ShownEpochs } from '#worker/audit/held-out.ts';
+import { checkEpochs, type HeldOutWork, heldOutWork, type ShownEpochs } from '#worker/audit/held-out.ts';
 import { checkBalances, replayJournal } from '#worker/audit/journal.ts';
 import { RewardReplay } from '#worker/audit/reward-replay.ts';
 import { checkPaidChats, checkTransfers } from '#worker/audit/signed-moves.ts';
@@ -60,7 +60,7 @@ export class MoneyAudit {
     // Before the journal is read: what it settles has its evidence by then.
     const shown = await this.#heldOut(shards);
     const journal = await this.#journal(until, height);
-    await this.#rewardsAnew(until.seq);
+    await this.#rewardsAnew(until.seq, heldOutWork(this.#networkId, this.#audited.seals, shown));
     this.#vested();
     await this.#signed();
     await this.#steps.step('balances', journal.balances.size, async (done) => {
@@ -120,10 +120,11 @@ export class MoneyAudit {
   }
 
   /** From the logs of work to the last unit: a seal may have fixed what does not follow. */
-  #rewardsAnew(until: number): Promise<void> {
+  #rewardsAnew(until: number, heldOut: HeldOutWork): Promise<void> {
     const { seals } = this.#audited;
+    const networkId = this.#networkId;
     return this.#steps.step('rewards computed anew', seals.length, async (done) => {
-      const replay = new RewardReplay(this.#source, { networkId: this.#networkId, seals, until, done });
+      const replay = new RewardReplay(this.#source, { networkId, seals, heldOut, until, done });
       const rewards = await replay.run();
       const [wrong] = rewards.flatMap(differencesOf);
       if (wrong) onBlock('B', wrong.height, () => refuseDifference(wrong));

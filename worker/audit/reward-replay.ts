@@ -12,6 +12,7 @@ import { rewardMoves, rewardParts } from '#shared/reward/reward-moves.ts';
 import { gainOf, type RewardTerms, rewardTerms } from '#shared/reward/schedule.ts';
 import { type Holding, windowSpan } from '#shared/reward/unit-window.ts';
 import { at, onBlock } from '#worker/audit/finding.ts';
+import type { HeldOutWork } from '#worker/audit/held-out.ts';
 import type { AuditSource } from '#worker/audit/source.ts';
 import { WorkReader } from '#worker/audit/work-reader.ts';
 
@@ -31,6 +32,7 @@ export interface ReplayInputs {
   readonly networkId: Uint8Array;
   /** In the order of the chain, genesis included. */
   readonly seals: readonly SealedSubmission[];
+  readonly heldOut: HeldOutWork;
   /** Entries that stood before the chain was read: no reward among them lacks a seal. */
   readonly until: number;
   done(rewards: number): void;
@@ -56,9 +58,9 @@ export class RewardReplay {
   constructor(source: AuditSource, inputs: ReplayInputs) {
     this.#source = source;
     this.#inputs = inputs;
-    const { networkId, seals } = inputs;
+    const { networkId, seals, heldOut } = inputs;
     this.journal = new JournalAudit(networkId);
-    const log = (kind: WorkKind) => new WorkReader(source, { networkId, kind, seals });
+    const log = (kind: WorkKind) => new WorkReader(source, { networkId, kind, seals, heldOut });
     this.#logs = { evaluation: log('evaluation'), grinding: log('grinding') };
   }
 

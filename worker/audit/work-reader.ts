@@ -1,20 +1,20 @@
 import type { SealedSubmission } from '#shared/block/audit-chains.ts';
 import { WorkAudit } from '#shared/block/audit-work.ts';
-import type { Attestation } from '#shared/block/body.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
 import type { WorkKind, WorkUnit } from '#shared/block/work-log.ts';
 import { bigintFromBytes, equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { evaluationCredit } from '#shared/reward/evaluation-credit.ts';
 import { type Holding, UnitWindow, type WindowSpan } from '#shared/reward/unit-window.ts';
-import { parameterCount, parseConfigText } from '#shared/weights/model-config.ts';
 import { at, onBlock } from '#worker/audit/finding.ts';
+import type { HeldOutWork } from '#worker/audit/held-out.ts';
 import type { AuditSource } from '#worker/audit/source.ts';
 
 export interface WorkReaderInputs {
   readonly networkId: Uint8Array;
   readonly kind: WorkKind;
   readonly seals: readonly SealedSubmission[];
+  readonly heldOut: HeldOutWork;
 }
 
 /** Replays one log of work over the API, unit after unit, and keeps the window that rewards are split over. */
@@ -26,15 +26,17 @@ export class WorkReader {
   /** The largest window that any Meta block asked for: so far back a span may begin. */
   readonly #windowUnits: number;
   readonly #bySubmission: ReadonlyMap<string, SealedSubmission>;
-  /** Of the model that a Meta block describes. */
-  readonly #parameters = new Map<MetaBlock, number>();
+  readonly #heldOut: HeldOutWork;
+  /** Of one window, by what a Meta block describes. */
+  readonly #credits = new Map<MetaBlock, bigint>();
   #page: readonly Uint8Array[] = [];
 
-  constructor(source: AuditSource, { networkId, kind, seals }: WorkReaderInputs) {
+  constructor(source: AuditSource, { networkId, kind, seals, heldOut }: WorkReaderInputs) {
     this.#source = source;
     this.#kind = kind;
     this.#audit = new WorkAudit(networkId, kind);
     this.#windowUnits = Math.max(...seals.map(({ meta }) => meta.manifest.reward.window_units));
+    this.#heldOut = heldOut;
     this.#bySubmission = new Map(seals.map((sealed) => [toHex(sealed.submission), sealed]));
     for (const { seal, after } of seals)
       onBlock('B', after.position.index, () => this.#audit.seal(after.position.index, seal));
@@ -72,24 +74,25 @@ export class WorkReader {
     });
   }
 
-  /** An evaluation is credited for an attestation of a sealed submission, with what went through the model. */
+  /** Credit is for an attestation of a sealed submission, or a held-out check, with what went through the model. */
   #checkEvaluation({ ref, worker, credit }: WorkUnit): void {
     const sealed = this.#bySubmission.get(toHex(ref));
-    const attestation = sealed?.seal.certificate?.attestations.find((one) => equalBytes(one.worker, worker));
+    const judged = sealed && { meta: sealed.meta, attestations: sealed.seal.certificate?.attestations ?? [] };
+    const results = judged ?? this.#heldOut.get(toHex(ref));
+    const attestation = results?.attestations.find((one) => equalBytes(one.worker, worker));
     must(
-      sealed && attestation,
+      results && attestation,
       'JOURNAL',
       () => `it credits ${toHex(worker)} for submission ${toHex(ref)}, of which there is no such attestation`,
     );
-    const expected = this.#creditOf(sealed.meta, attestation);
+    const expected = this.#creditOf(results.meta, attestation.base.length);
     must(credit === expected, 'JOURNAL', `expected a credit of ${expected}, got ${credit}`);
   }
 
-  #creditOf(meta: MetaBlock, { base }: Attestation): bigint {
-    const { config, validation } = meta.manifest;
-    const parameters = this.#parameters.get(meta) ?? parameterCount(parseConfigText(config));
-    this.#parameters.set(meta, parameters);
-    return evaluationCredit({ windows: base.length, context: validation.context, parameters });
+  #creditOf(meta: MetaBlock, windows: number): bigint {
+    const ofOne = this.#credits.get(meta) ?? evaluationCredit(meta.manifest, 1);
+    this.#credits.set(meta, ofOne);
+    return ofOne * BigInt(windows);
   }
 
   #at<T>(check: () => T): T {

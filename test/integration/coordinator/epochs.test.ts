@@ -6,6 +6,7 @@ import { BUCKET, bucketKey } from '#coordinator/store/keys.ts';
 import { del, put } from '#coordinator/store/kv.ts';
 import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
 import { accountSchema, entriesSchema } from '#shared/api/account-schemas.ts';
+import { workPageSchema } from '#shared/api/audit-schemas.ts';
 import {
   type EpochDetail,
   type EpochView,
@@ -13,8 +14,10 @@ import {
   epochsSchema,
 } from '#shared/api/epoch-schemas.ts';
 import { payoutSchema } from '#shared/api/reward-schemas.ts';
+import { decodeUnit } from '#shared/block/work-log.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { merkleRoot, verifyMerklePath } from '#shared/crypto/merkle.ts';
+import { heldOutWorkRef } from '#shared/reward/evaluation-credit.ts';
 import { auditCoordinator } from '#test/helpers/audit-coordinator.ts';
 import { aiblock } from '#test/helpers/child.ts';
 import { better, type EvaluateLease } from '#test/helpers/fake-worker.ts';
@@ -116,6 +119,21 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
       results.map(({ attestations }) => attestations.map(({ base }) => base.length)),
       [[32], [32]],
     );
+    // Whoever evaluated on them is credited, held or not, at the price of any other window.
+    const network = fromHex((await pool.model()).network, 32);
+    const page = workPageSchema.parse((await pool.get('/work-units/evaluation')).body);
+    const units = page.units.map((unit) => decodeUnit(fromHex(unit, unit.length / 2)));
+    const creditOf = (ref: Uint8Array) => units.filter((unit) => toHex(unit.ref) === toHex(ref));
+    for (const id of [first.id, file.id]) {
+      const [[judged], [checked]] = [
+        creditOf(fromHex(id, 32)),
+        creditOf(heldOutWorkRef(network, fromHex(id, 32))),
+      ];
+      const ofOne = (checked?.credit ?? 0n) / 32n;
+      assert.ok(judged && ofOne > 0n && judged.credit % ofOne === 0n);
+      assert.deepEqual([checked?.worker, checked?.address], [judged.worker, judged.address]);
+    }
+    assert.equal(units.length, 4);
     // What was forfeited comes back with the next reward, and all of it can be computed anew.
     const next = await seal(pool, 3);
     const { terms } = payoutSchema.parse((await pool.get(`/pool/payouts/${next.id}`)).body);

@@ -29,6 +29,7 @@ function stageOf(hasResult = false) {
         prepare: async () => assert.fail('nothing is settled here'),
         apply: () => undefined,
       },
+      units: { prepare: () => assert.fail('nothing is credited here'), apply: () => undefined },
       epochs: {
         all: [epoch],
         catchUp: async () => undefined,
@@ -42,6 +43,7 @@ function stageOf(hasResult = false) {
     {
       onEpoch: () => undefined,
       onSettled: () => undefined,
+      onCredited: () => undefined,
       onFault: (message) => faults.push(message),
     },
   );
