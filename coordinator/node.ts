@@ -3,8 +3,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { poolApi } from '#coordinator/api/api.ts';
 import { epochView } from '#coordinator/api/epoch-views.ts';
-import { Chain } from '#coordinator/chain/chain.ts';
-import { Epochs } from '#coordinator/chain/epochs.ts';
 import { Salts } from '#coordinator/chain/salts.ts';
 import { ChatStage } from '#coordinator/chat/chat.ts';
 import { CommitStage } from '#coordinator/commit/commit.ts';
@@ -15,18 +13,17 @@ import { GovernStage } from '#coordinator/govern/govern.ts';
 import { createApp } from '#coordinator/http/app.ts';
 import { addressOfRequests } from '#coordinator/http/limit-writes.ts';
 import { connectionLimits, httpServer, listen } from '#coordinator/http/listen.ts';
-import { Ledger } from '#coordinator/ledger/ledger.ts';
-import { RewardWindows } from '#coordinator/ledger/reward-windows.ts';
-import { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Log } from '#coordinator/log.ts';
 import { createMetrics, type Metrics } from '#coordinator/metrics/metrics.ts';
 import { metricSources } from '#coordinator/metrics/sources.ts';
 import { MiningStage } from '#coordinator/mining/mining.ts';
 import { Notices } from '#coordinator/notices.ts';
+import { type Closers, closeAll } from '#coordinator/open/closers.ts';
 import { openGateways } from '#coordinator/open/open-gateways.ts';
 import { openMining } from '#coordinator/open/open-mining.ts';
 import { openMoney } from '#coordinator/open/open-money.ts';
 import { openQueue } from '#coordinator/open/open-queue.ts';
+import { openState, type State } from '#coordinator/open/open-state.ts';
 import { openWorkers } from '#coordinator/open/open-workers.ts';
 import { workerOperations } from '#coordinator/operator/operations.ts';
 import { serveOperator } from '#coordinator/operator/server.ts';
@@ -36,10 +33,6 @@ import { Pipeline } from '#coordinator/pipeline.ts';
 import { liveChecks, readinessOf } from '#coordinator/readiness.ts';
 import { Claims } from '#coordinator/store/claims.ts';
 import { readSecret, workerToken } from '#coordinator/store/key-files.ts';
-import type { KV } from '#coordinator/store/kv.ts';
-import { PayloadStore } from '#coordinator/store/payload-store.ts';
-import { openRocksKv } from '#coordinator/store/rocks-kv.ts';
-import { Submissions } from '#coordinator/store/submissions.ts';
 import { WriteLock } from '#coordinator/store/write-lock.ts';
 import { Intake } from '#coordinator/submission/intake.ts';
 import { Spool } from '#coordinator/submission/spool.ts';
@@ -51,7 +44,6 @@ import { type Endpoint, WebSocketEdge } from '#coordinator/ws/server.ts';
 import { WorkerGateway } from '#coordinator/ws/worker-gateway.ts';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { keyPair } from '#shared/crypto/keys.ts';
-import { must } from '#shared/errors/pool-error.ts';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
 
 export interface RunningCoordinator {
@@ -66,10 +58,10 @@ const PAGE_DIR = fileURLToPath(new URL('./web/dist', import.meta.url));
 
 /** Builds every part in order; whatever fails, what was built is closed again. */
 export async function startCoordinator(options: CoordinatorOptions, log: Log): Promise<RunningCoordinator> {
-  const closers: (() => Promise<void> | void)[] = [];
+  const closers: Closers = [];
   let closing: Promise<void> | undefined;
   const close = () => {
-    closing ??= closeAll(closers.reverse());
+    closing ??= closeAll(closers);
     return closing;
   };
   try {
@@ -80,64 +72,15 @@ export async function startCoordinator(options: CoordinatorOptions, log: Log): P
   }
 }
 
-type Closers = (() => Promise<void> | void)[];
-
-/** One part that fails to close keeps no other open, Redis least of all. Rejects with the first failure. */
-async function closeAll(closers: Closers): Promise<void> {
-  const failures: unknown[] = [];
-  for (const closer of closers)
-    try {
-      await closer();
-    } catch (error) {
-      failures.push(error);
-    }
-  if (failures.length > 0) throw failures[0];
-}
-
 async function build(
   options: CoordinatorOptions,
   log: Log,
   closers: Closers,
 ): Promise<Omit<RunningCoordinator, 'close'>> {
-  const kv = await openRocksKv(join(options.dataDir, 'store'));
-  closers.push(() => kv.close());
-  const payloads = new PayloadStore(kv);
-  if (options.initDev && !(await Chain.exists(kv))) {
-    log.info('making the development network');
-    // Late: the text and the tokenizer's training are needed once in the life of a folder.
-    const { initChain } = await import('#coordinator/chain/init.ts');
-    await initChain(
-      { kv, payloads },
-      { dataDir: options.dataDir, name: 'AI-Block development network', dev: true, nowMs: Date.now() },
-    );
-  }
-  must(
-    await Chain.exists(kv),
-    'OPTION',
-    `${options.dataDir} holds no chain yet: make one with \`aiblock init\`, or restore a backup`,
-  );
-  const chain = await Chain.open(kv, payloads);
-  const epochs = await Epochs.open(kv, chain);
-  const ledger = await Ledger.open(kv, chain.networkId);
-  const units = await WorkUnits.open(kv, chain.networkId);
-  const submissions = await Submissions.open(kv, Date.now);
-  const windows = new RewardWindows(units, chain);
-  const state: State = { options, log, kv, payloads, chain, epochs, ledger, units, windows, submissions };
+  const state = await openState(options, log, closers);
+  const { chain } = state;
   const url = options.readOnly ? await serveReadOnly(state, closers) : await serveLive(state, closers);
   return { url, networkId: toHex(chain.networkId), height: chain.height('B') };
-}
-
-interface State {
-  readonly options: CoordinatorOptions;
-  readonly log: Log;
-  readonly kv: KV;
-  readonly payloads: PayloadStore;
-  readonly chain: Chain;
-  readonly epochs: Epochs;
-  readonly ledger: Ledger;
-  readonly units: WorkUnits;
-  readonly windows: RewardWindows;
-  readonly submissions: Submissions;
 }
 
 async function serveReadOnly(state: State, closers: Closers): Promise<string> {

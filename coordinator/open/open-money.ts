@@ -6,6 +6,7 @@ import type { Ledger } from '#coordinator/ledger/ledger.ts';
 import { LEDGER_CHECK_DEFAULTS, LedgerCheck } from '#coordinator/ledger/ledger-check.ts';
 import { TRANSFER_DEFAULTS, Transfers } from '#coordinator/ledger/transfers.ts';
 import type { Log } from '#coordinator/log.ts';
+import type { Closers } from '#coordinator/open/closers.ts';
 import type { KV } from '#coordinator/store/kv.ts';
 import type { WriteLock } from '#coordinator/store/write-lock.ts';
 
@@ -17,7 +18,7 @@ interface MoneyContext {
   readonly chat: ConstructorParameters<typeof PaidChat>[0];
   readonly now: () => number;
   readonly log: Log;
-  readonly closers: (() => Promise<void> | void)[];
+  readonly closers: Closers;
 }
 
 /** What moves money besides rewards, and the check that goes over all balances. Gives back what a crash left reserved. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Log } from '#coordinator/log.ts';
+import type { Closers } from '#coordinator/open/closers.ts';
 import type { CoordinatorOptions } from '#coordinator/options.ts';
 import { EvaluationQueue } from '#coordinator/queue/evaluation-queue.ts';
 import { checkRedis, redisPrefix } from '#coordinator/queue/redis-connection.ts';
@@ -8,7 +9,7 @@ import { startRedis } from '#coordinator/queue/redis-server.ts';
 interface QueueContext {
   readonly networkId: Uint8Array;
   readonly log: Log;
-  readonly closers: (() => Promise<void> | void)[];
+  readonly closers: Closers;
 }
 
 /** Redis, a private one where none is named, and the queue in it. What was opened stands in `closers` at once. */
