@@ -18,17 +18,32 @@ export interface ChatEnd {
   readonly reason: 'stop' | 'length' | 'cancelled';
   /** Tokens of the question, where the worker counted them. */
   readonly promptTokens?: number | undefined;
+  /** Base units that it cost, where chats cost anything. */
+  readonly feeUnits?: bigint | undefined;
+}
+
+/** What an answer cost, as clients are told. */
+export const feeOf = ({ feeUnits }: ChatEnd): { fee_units?: string } =>
+  feeUnits === undefined ? {} : { fee_units: feeUnits.toString() };
+
+/** Text of an answer as it comes. */
+export interface ChatPiece {
+  readonly text: string;
+  /** Tokens that it took, as its worker says. */
+  readonly tokens: number;
+  /** Whom the worker works for. */
+  readonly owner: string;
 }
 
 interface Answer {
   readonly id: string;
   readonly session: WorkerSession;
-  readonly onText: (text: string) => void;
+  readonly onPiece: (piece: Pick<ChatPiece, 'text' | 'tokens'>) => void;
   readonly end: (result: ChatEnd | PoolError) => void;
-  /** One for each token, and one for what was held back to the end. */
-  readonly maxPieces: number;
-  /** Delivered so far. */
+  readonly maxTokens: number;
+  /** Delivered so far; a worker may send one piece for each token, and one for what was held back to the end. */
   pieces: number;
+  tokens: number;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -45,12 +60,12 @@ export class ChatStage implements WorkerListener {
   }
 
   /**
-   * Streams one answer into `onText`. A worker that is lost before its first token is replaced by another; afterwards
-   * the error is the caller's. Each piece comes with the address that its worker works for. An abort ends generation and resolves with what was delivered.
+   * Streams one answer into `onPiece`. A worker that is lost before its first token is replaced by another; afterwards
+   * the error is the caller's. An abort ends generation and resolves with what was delivered.
    */
   async answer(
     request: ChatRequest,
-    onText: (text: string, owner: string) => void,
+    onPiece: (piece: ChatPiece) => void,
     signal: AbortSignal,
   ): Promise<ChatEnd> {
     let delivered = false;
@@ -60,9 +75,9 @@ export class ChatStage implements WorkerListener {
       tried.add(session);
       const result = await this.#ask(session, request, {
         signal,
-        onText: (text) => {
+        onPiece: (piece) => {
           delivered = true;
-          onText(text, session.owner);
+          onPiece({ ...piece, owner: session.owner });
         },
       });
       if (!(result instanceof PoolError)) return result;
@@ -76,13 +91,17 @@ export class ChatStage implements WorkerListener {
     const answer = this.#answers.get(message.chat);
     if (!answer || answer.session !== session) return; // cancelled a moment ago
     if (message.type === 'chat-token') {
-      if (++answer.pieces > answer.maxPieces) {
-        session.send({ type: 'chat-cancel', chat: answer.id });
+      const { text, tokens = 1 } = message;
+      const { id, maxTokens } = answer;
+      answer.pieces += 1;
+      if (answer.pieces > maxTokens + 1 || answer.tokens + tokens > maxTokens + 1) {
+        session.send({ type: 'chat-cancel', chat: id });
         answer.end(new PoolError('INTERNAL', 'the worker did not stop at the agreed length'));
-        throw new PoolError('MESSAGE', `expected at most ${answer.maxPieces} pieces in ${answer.id}`);
+        throw new PoolError('MESSAGE', `expected at most ${maxTokens} tokens in ${id}`);
       }
+      answer.tokens = Math.min(maxTokens, answer.tokens + tokens);
       this.#watch(answer);
-      answer.onText(message.text);
+      answer.onPiece({ text, tokens });
     } else if (message.type === 'chat-done') {
       const { tokens, reason, promptTokens } = message;
       answer.end({ tokens, reason, promptTokens });
@@ -110,21 +129,22 @@ export class ChatStage implements WorkerListener {
   #ask(
     session: WorkerSession,
     request: ChatRequest,
-    listener: { onText: (text: string) => void; signal: AbortSignal },
+    listener: { onPiece: Answer['onPiece']; signal: AbortSignal },
   ): Promise<ChatEnd | PoolError> {
     return new Promise((resolve) => {
       const id = `chat-${++this.#count}`;
       session.chats += 1;
       const cancel = () => {
         session.send({ type: 'chat-cancel', chat: id });
-        answer.end({ tokens: answer.pieces, reason: 'cancelled' });
+        answer.end({ tokens: answer.tokens, reason: 'cancelled' });
       };
       const answer: Answer = {
         id,
         session,
-        onText: listener.onText,
-        maxPieces: request.max_tokens + 1,
+        onPiece: listener.onPiece,
+        maxTokens: request.max_tokens,
         pieces: 0,
+        tokens: 0,
         timer: undefined,
         end: (result) => {
           if (!this.#answers.delete(id)) return;

@@ -1,9 +1,12 @@
 import type { ChatEnd, ChatStage } from '#coordinator/chat/chat.ts';
 import type { ChatFees } from '#coordinator/ledger/chat-fees.ts';
 import type { PaidChatRequest } from '#shared/api/chat-schemas.ts';
+import { utf8ToBytes } from '#shared/crypto/bytes.ts';
+
+type OnText = (text: string) => void;
 
 /**
- * Chats with their fees: nothing is asked of a worker before it is paid for, and whoever asked pays for the pieces
+ * Chats with their fees: nothing is asked of a worker before it is paid for, and whoever asked pays for the tokens
  * that came, however the answer ends. Where the Meta block asks for no fee, a payment is not looked at.
  */
 export class PaidChat {
@@ -18,10 +21,10 @@ export class PaidChat {
 
   async answer(
     { payment, ...request }: PaidChatRequest,
-    onText: (text: string) => void,
+    onText: OnText,
     signal: AbortSignal,
   ): Promise<ChatEnd> {
-    if (this.#fees.tokenUnits === 0n) return this.#chat.answer(request, onText, signal);
+    if (this.#fees.tokenUnits === 0n) return this.#chat.answer(request, ({ text }) => onText(text), signal);
     const work = this.#billed({ payment, ...request }, onText, signal);
     this.#running.add(work);
     return work.finally(() => this.#running.delete(work));
@@ -34,25 +37,30 @@ export class PaidChat {
 
   async #billed(
     { payment, ...request }: PaidChatRequest,
-    onText: (text: string) => void,
+    onText: OnText,
     signal: AbortSignal,
   ): Promise<ChatEnd> {
     const reservation = await this.#fees.reserve(payment, request.max_tokens);
-    const { tokens, chat } = reservation;
-    let pieces = 0;
-    let worker = chat.account;
+    const bill = { tokens: 0, bytes: 0, worker: reservation.chat.account };
+    // A worker that says it made more tokens than there are bytes of text is paid for the bytes.
+    const settle = () =>
+      this.#fees.settle(reservation, { ...bill, tokens: Math.min(bill.tokens, bill.bytes) });
+    let end: ChatEnd;
     try {
-      return await this.#chat.answer(
-        { ...request, max_tokens: tokens },
-        (text, owner) => {
-          pieces += 1;
-          worker = owner;
+      end = await this.#chat.answer(
+        { ...request, max_tokens: reservation.tokens },
+        ({ text, tokens, owner }) => {
+          bill.tokens += tokens;
+          bill.bytes += utf8ToBytes(text).length;
+          bill.worker = owner;
           onText(text);
         },
         signal,
       );
-    } finally {
-      await this.#fees.settle(reservation, { pieces, worker });
+    } catch (error) {
+      await settle();
+      throw error;
     }
+    return { ...end, feeUnits: await settle() };
   }
 }

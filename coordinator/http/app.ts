@@ -7,6 +7,7 @@ import express, {
   type Response,
 } from 'express';
 import helmet from 'helmet';
+import { feeOf } from '#coordinator/chat/chat.ts';
 import { addAccounts } from '#coordinator/http/accounts.ts';
 import { addAdjustments } from '#coordinator/http/adjustments.ts';
 import { addClaims } from '#coordinator/http/claims.ts';
@@ -177,6 +178,7 @@ function addWriting(app: Express, api: PoolApi): void {
         finish_reason: end.reason,
         model_root: root,
         height: head.index,
+        ...feeOf(end),
       };
       if (!response.writableEnded) response.json(answer);
     });

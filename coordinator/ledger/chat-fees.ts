@@ -65,7 +65,7 @@ export class ChatFees {
   /** Gives back what was reserved when the process ended. */
   async start(): Promise<void> {
     for (const chat of await openChats(this.#parts.kv))
-      await this.#close(chat, { pieces: 0, worker: chat.account });
+      await this.#close(chat, { tokens: 0, worker: chat.account });
   }
 
   /** PAYMENT where nothing pays, or the allowance does not; ADDRESS, AMOUNT, SIGNATURE, TRANSFER_EXPIRED, FUNDS. */
@@ -108,9 +108,9 @@ export class ChatFees {
     });
   }
 
-  /** Bills the pieces that reached the reader, and gives the rest back. */
-  async settle({ chat }: Reservation, answer: { pieces: number; worker: string }): Promise<void> {
-    await this.#close(chat, answer);
+  /** Bills the tokens that reached the reader, and gives the rest back. Resolves with the fee. */
+  settle({ chat }: Reservation, answer: { tokens: number; worker: string }): Promise<bigint> {
+    return this.#close(chat, answer);
   }
 
   async #checkSigner({ allowance, signature }: SignedAllowance, id: Uint8Array): Promise<void> {
@@ -143,16 +143,16 @@ export class ChatFees {
     return Number(bounds.reduce((least, bound) => (bound < least ? bound : least)));
   }
 
-  async #close(chat: ChatRecord, { pieces, worker }: { pieces: number; worker: string }): Promise<void> {
+  async #close(chat: ChatRecord, { tokens, worker }: { tokens: number; worker: string }): Promise<bigint> {
     const { chain, kv, lock } = this.#parts;
     const royalties = await this.#royaltiesNow();
     const { manifest } = chain.meta;
+    const billed = chat.tokenUnits * BigInt(tokens);
+    const fee = billed < chat.reserved ? billed : chat.reserved;
     await lock.run(async () => {
-      const billed = chat.tokenUnits * BigInt(pieces);
       const moves = chatMoves({
         ...{ ref: chat.ref, account: chat.account, escrow: this.#escrow, reserved: chat.reserved },
-        fee: billed < chat.reserved ? billed : chat.reserved,
-        ...{ worker, pool: addressOf(manifest.pool_key), royalties },
+        ...{ fee, worker, pool: addressOf(manifest.pool_key), royalties },
         splitBp: manifest.fees.split_bp ?? CHAT_SPLIT_BP,
       });
       const refund = moves.find(({ kind }) => kind === 'chat-refund')?.amount ?? 0n;
@@ -164,6 +164,7 @@ export class ChatFees {
         allowanceOp(chat.allowance, after),
       ]);
     });
+    return fee;
   }
 
   async #append(moves: readonly Move[], at: number, ops: readonly KvOp[]): Promise<void> {

@@ -1,4 +1,5 @@
 import type { RawData, WebSocket } from 'ws';
+import { feeOf } from '#coordinator/chat/chat.ts';
 import type { PoolApi } from '#coordinator/http/pool-api.ts';
 import { PerAddress } from '#coordinator/ws/per-address.ts';
 import { type Endpoint, sendBounded } from '#coordinator/ws/server.ts';
@@ -60,6 +61,7 @@ export class ChatEndpoint implements Endpoint {
       finish_reason: end.reason,
       model_root: root,
       height: head.index,
+      ...feeOf(end),
     });
   }
 

@@ -51,6 +51,8 @@ export const chatResponseSchema = z.strictObject({
   /** Model root and B height that answered. */
   model_root: hex32,
   height: z.number(),
+  /** What it cost, base units, where chats cost anything. */
+  fee_units: z.string().optional(),
 });
 export type ChatResponse = z.infer<typeof chatResponseSchema>;
 

@@ -11,7 +11,7 @@ import { STANDINGS } from '#shared/protocol/standing.ts';
  * The messages between a worker and the coordinator's gateway: JSON text frames over one WebSocket that the worker
  * opens at `/ws/worker`. PROTOCOL §11.
  */
-export const WORKER_PROTOCOL_VERSION = 3;
+export const WORKER_PROTOCOL_VERSION = 4;
 /** A worker that is silent for this long is taken for lost, and its leases go back. */
 export const WORKER_SILENCE_MS = 4_000;
 export const HEARTBEAT_MS = 1_000;
@@ -105,7 +105,13 @@ export const fromWorkerSchema = z.discriminatedUnion('type', [
     /** Time spent grinding, milliseconds. */
     ms: measured,
   }),
-  z.strictObject({ type: z.literal('chat-token'), chat: id, text: z.string().max(10_000) }),
+  z.strictObject({
+    type: z.literal('chat-token'),
+    chat: id,
+    text: z.string().max(10_000),
+    /** Tokens that were made since the piece before; 1 where it is left out. */
+    tokens: z.number().int().nonnegative().optional(),
+  }),
   z.strictObject({
     type: z.literal('chat-done'),
     chat: id,

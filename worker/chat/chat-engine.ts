@@ -6,7 +6,7 @@ import { type ModelDefaults, modelDefaults, samplingOf } from '#worker/chat/answ
 import { promptTokens } from '#worker/chat/prompt-tokens.ts';
 import { sampleToken } from '#worker/chat/sampling.ts';
 import { type BatchModel, type Made, Scheduler } from '#worker/chat/scheduler.ts';
-import { Speech } from '#worker/chat/speech.ts';
+import { type Piece, Speech } from '#worker/chat/speech.ts';
 import { StopStrings } from '#worker/chat/stop-strings.ts';
 import type { Sequence } from '#worker/model/model.ts';
 import { type MetaView, ModelSlot } from '#worker/model/model-slot.ts';
@@ -29,7 +29,7 @@ export interface Answered extends Made {
 
 export interface AnswerContext {
   readonly signal: AbortSignal;
-  emit(event: { text: string }): void;
+  emit(piece: Piece): void;
 }
 
 export interface ChatEngineOptions {
@@ -148,8 +148,8 @@ export class ChatEngine {
       },
     });
     if (made.reason === 'cancelled') return made;
-    speech.say(stops.push(await decoder.flush()));
-    speech.say(stops.end());
+    speech.say(stops.push(await decoder.flush()), 0);
+    speech.say(stops.end(), 0);
     speech.end();
     return { ...made, ...(stops.found && { reason: 'stop' }), promptTokens: prompt.length };
   }

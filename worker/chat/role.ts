@@ -1,6 +1,7 @@
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { ModelRef, ToWorker } from '#shared/protocol/worker.ts';
 import type { Answered } from '#worker/chat/chat-engine.ts';
+import type { Piece } from '#worker/chat/speech.ts';
 import type { Session, Work } from '#worker/client/connection.ts';
 import type { Log } from '#worker/log.ts';
 import type { ProcessHost } from '#worker/process/host.ts';
@@ -106,8 +107,8 @@ export class ChatRole implements WorkRole {
       throw new PoolError('TOO_MANY_REQUESTS', `more than ${MAX_WAITING} chats wait at this worker`);
     const request = { kind: 'answer', model, bearer: session.bearer, question };
     const onEvent = (event: unknown) => {
-      if (!signal.aborted)
-        this.#reply(session, { type: 'chat-token', chat, text: (event as { text: string }).text });
+      const { text, tokens } = event as Piece;
+      if (!signal.aborted) this.#reply(session, { type: 'chat-token', chat, text, tokens });
     };
     const { host, during } = this.#deps;
     return during(

@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type ChatMessage, type ChatRequest, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import { parseAmount, UNIT } from '#shared/money.ts';
+import { formatAmount, parseAmount, UNIT } from '#shared/money.ts';
 import type { AllowanceRequest } from '#shared/protocol/allowance.ts';
 import { addKeystoreOptions, type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
 import { streamChat } from '#worker/client/chat-stream.ts';
@@ -121,9 +121,10 @@ async function ask(
   flags: PayingFlags,
   environment: CommandEnvironment,
 ): Promise<string> {
-  const { out, signal } = environment;
+  const { out, err, signal } = environment;
   let answer = '';
   let end = '';
+  let fee: string | undefined;
   try {
     const { payment } = flags;
     const request = { ...requestOf(messages, flags), ...(payment && { payment }) };
@@ -131,12 +132,14 @@ async function ask(
       if (event.type === 'token') answer += event.text;
       if (flags.json) out(`${JSON.stringify(event)}\n`);
       else if (event.type === 'token') out(printable(event.text));
+      if (event.type === 'done') fee = event.fee_units;
       if (!flags.json) end = event.type === 'done' && event.finish_reason === 'length' ? ' …\n' : '\n';
     }
   } finally {
     // Also after Ctrl-C: the terminal's next line begins at its start.
     out(end);
   }
+  if (fee !== undefined && !flags.json) err(`Cost ${formatAmount(BigInt(fee))}.\n`);
   return answer;
 }
 

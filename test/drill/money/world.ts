@@ -236,7 +236,7 @@ export class World {
     const { chats, chain } = this.#pool;
     const reservation = await chats.reserve(signAllowance(chain.networkId, allowance, key), wanted);
     await chats.settle(reservation, {
-      pieces: Math.min(delivered, reservation.tokens),
+      tokens: Math.min(delivered, reservation.tokens),
       worker: WORKER.address,
     });
     return reservation.tokens;

@@ -149,6 +149,31 @@ describe('chat fees', { skip: skipWithout('redis-server') }, () => {
     assert.equal(proof.reserved, `${10n * FEE}`);
   });
 
+  it('bills tokens, in however many pieces they come, but none for which there is no text', async () => {
+    const before = await balance(owner.address);
+    const cost = async (pieces: readonly { text: string; tokens: number }[]) => {
+      onChat = (self, { chat }) => {
+        for (const piece of pieces) self.send({ type: 'chat-token', chat, ...piece });
+        self.send({ type: 'chat-done', chat, tokens: 1, reason: 'stop' });
+      };
+      const { body } = await ask({ prompt: 'x', max_tokens: 40, payment: allow() });
+      await settled();
+      return Number(BigInt((body as { fee_units?: string }).fee_units ?? 0) / FEE);
+    };
+    assert.equal(await cost([{ text: 'call me Ishmael', tokens: 4 }]), 4);
+    assert.equal(
+      await cost([
+        { text: 'call', tokens: 1 },
+        { text: '', tokens: 2 },
+        { text: ' me', tokens: 1 },
+      ]),
+      4,
+    );
+    assert.equal(await cost([{ text: 'lies', tokens: 39 }]), 4);
+    assert.equal(await cost([{ text: 'ö', tokens: 2 }]), 2);
+    assert.equal(await balance(owner.address), before + (14n * FEE * 6n) / 10n);
+  });
+
   it('an allowance pays until it is used up, and an answer is cut to what it can afford', async () => {
     onChat = (self, task) => {
       const words = Array.from({ length: Math.min(5, task.request.max_tokens) }, () => 'a');

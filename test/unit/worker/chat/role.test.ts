@@ -74,15 +74,15 @@ describe('ChatRole', () => {
     const [, one, two] = asked as [Asked, Asked, Asked];
     assert.deepEqual(one.request.question, { messages, max_tokens: 64, top_p: 0.5, stop: ['x'] });
     assert.deepEqual([one.request.kind, one.request.bearer], ['answer', 'token']);
-    two.onEvent?.({ text: 'b' });
-    one.onEvent?.({ text: 'a' });
+    two.onEvent?.({ text: 'b', tokens: 2 });
+    one.onEvent?.({ text: 'a', tokens: 1 });
     two.resolve({ tokens: 1, reason: 'stop' });
     await settled();
     one.reject(new PoolError('CHAT_TEMPLATE', 'roles must alternate'));
     await settled();
     assert.deepEqual(sent.slice(0, 3), [
-      { type: 'chat-token', chat: 'two', text: 'b' },
-      { type: 'chat-token', chat: 'one', text: 'a' },
+      { type: 'chat-token', chat: 'two', text: 'b', tokens: 2 },
+      { type: 'chat-token', chat: 'one', text: 'a', tokens: 1 },
       { type: 'chat-done', chat: 'two', tokens: 1, reason: 'stop' },
     ]);
     assert.equal(codeOf(sent[3]), 'CHAT_TEMPLATE');
