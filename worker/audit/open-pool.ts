@@ -4,16 +4,18 @@ import { join } from 'node:path';
 import { execPath } from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { PoolError } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
 
 export interface PoolAddress {
   /** As given by the user: it must answer. */
   readonly given: string | undefined;
-  /** Tried first where none was given. */
+  /** A folder that was given: it is read, and nobody asked. */
+  readonly folder: string | undefined;
+  /** Tried first where neither was given. */
   readonly usual: string;
   /** Read where nobody answers at the usual address. */
-  readonly dataDir: string;
+  readonly usualFolder: string;
 }
 
 export interface OpenPool {
@@ -31,20 +33,27 @@ const STOP_MS = 10_000;
 const KEPT_ERROR_LINES = 20;
 
 /**
- * The pool at its address; where none was given and nobody answers, the chain in the data folder, served for reading
- * by a coordinator that is started for it and ended by `close`. UNAVAILABLE where there is neither.
+ * The pool at its address, or in its folder; where neither was given and nobody answers at the usual address, the one
+ * in the usual folder. A folder is served for reading by a coordinator that is started for it and ended by `close`.
+ * UNAVAILABLE where there is no pool.
  */
 export async function openPool(address: PoolAddress, signal: AbortSignal): Promise<OpenPool> {
-  const coordinator = address.given ?? address.usual;
+  const { given, folder, usual, usualFolder } = address;
+  if (folder !== undefined) {
+    must(await holdsChain(folder), 'OPTION', `${folder} holds no pool`);
+    return startReader(folder, `reading the chain in ${folder}`, signal);
+  }
+  const coordinator = given ?? usual;
   const api = new ApiClient(coordinator);
   try {
     await api.model(signal);
     return { api, coordinator, note: undefined, close: async () => {} };
   } catch (error) {
     const nobody = error instanceof PoolError && error.code === 'UNAVAILABLE';
-    if (!nobody || address.given !== undefined || !(await holdsChain(address.dataDir))) throw error;
+    if (!nobody || given !== undefined || !(await holdsChain(usualFolder))) throw error;
   }
-  return startReader(address, signal);
+  const note = `nobody answers at ${usual}: reading the chain in ${usualFolder}`;
+  return startReader(usualFolder, note, signal);
 }
 
 function holdsChain(dataDir: string): Promise<boolean> {
@@ -54,14 +63,13 @@ function holdsChain(dataDir: string): Promise<boolean> {
   );
 }
 
-async function startReader({ usual, dataDir }: PoolAddress, signal: AbortSignal): Promise<OpenPool> {
+async function startReader(dataDir: string, note: string, signal: AbortSignal): Promise<OpenPool> {
   const reader = new Reader(dataDir);
   const stop = () => void reader.close();
   signal.addEventListener('abort', stop, { once: true });
   try {
     const coordinator = await reader.url;
     signal.throwIfAborted();
-    const note = `nobody answers at ${usual}: reading the chain in ${dataDir}`;
     return { api: new ApiClient(coordinator), coordinator, note, close: () => reader.close() };
   } catch (error) {
     await reader.close();

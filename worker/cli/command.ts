@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseByteSize } from '#shared/byte-size.ts';
 import type { Environment } from '#shared/env.ts';
+import type { PoolAddress } from '#worker/audit/open-pool.ts';
 
 /** What a command is given besides its options: nothing of it is global, so that commands can be tested. */
 export interface CommandEnvironment {
@@ -28,6 +29,23 @@ export function addKeystoreOptions(command: Command): Command {
   return command
     .option('--keystore <file>', 'sign with the key of this encrypted wallet instead; asks for its password')
     .option('--password-file <file>', 'read the password from the first line of a file');
+}
+
+/** What `--data-dir` of a command means that reads a pool. */
+export const folderHelp = ({ dataDir }: CommandEnvironment['settings']): string =>
+  `read the pool that stands in this folder and is not running (default: ${dataDir}, where nobody answers at the usual address)`;
+
+/** Where a command finds the pool that it reads: a folder that is named is read, whoever answers at the usual address. */
+export function poolAddress(
+  flags: { readonly coordinator?: string; readonly dataDir?: string },
+  settings: CommandEnvironment['settings'],
+): PoolAddress {
+  return {
+    given: flags.coordinator,
+    folder: flags.coordinator === undefined ? flags.dataDir : undefined,
+    usual: settings.coordinatorUrl,
+    usualFolder: flags.dataDir ?? settings.dataDir,
+  };
 }
 
 /** Parser of a number option for commander: refuses everything but a number from `least` to `most`. */

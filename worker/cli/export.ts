@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import type { ExportedModel } from '#worker/audit/export-model.ts';
-import { type CommandEnvironment, examples } from '#worker/cli/command.ts';
+import { type CommandEnvironment, examples, folderHelp, poolAddress } from '#worker/cli/command.ts';
 
 interface ExportFlags {
   readonly coordinator?: string;
-  readonly dataDir: string;
+  readonly dataDir?: string;
   readonly force: boolean;
   readonly json: boolean;
 }
@@ -19,11 +19,8 @@ export function register(program: Command, environment: CommandEnvironment): voi
       'Writes the model at the head as a folder that transformers and others load: config.json, tokenizer, chat template, and the weights as safetensors with the bytes that stand on the chain, in parts of 5 GB where they are large.',
     )
     .argument('<dir>', 'a new or empty folder')
-    .option(
-      '--coordinator <url>',
-      `address of the pool (default: ${settings.coordinatorUrl}, or where nobody answers there the chain in DATA-DIR)`,
-    )
-    .option('--data-dir <folder>', 'folder of a pool that is not running', settings.dataDir)
+    .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
+    .option('--data-dir <folder>', folderHelp(settings))
     .option('--force', 'replace files of the same names in a folder that is not empty', false)
     .option('--json', 'one JSON object', false)
     .addHelpText(
@@ -47,8 +44,7 @@ async function run(dir: string, flags: ExportFlags, environment: CommandEnvironm
     import('#worker/audit/export-model.ts'),
   ]);
   const progress = flags.json || !terminal ? SILENT : new ProgressBar(err, now);
-  const address = { given: flags.coordinator, usual: settings.coordinatorUrl, dataDir: flags.dataDir };
-  const pool = await openPool(address, signal);
+  const pool = await openPool(poolAddress(flags, settings), signal);
   try {
     if (pool.note !== undefined && !flags.json) err(`${pool.note}\n`);
     const source = new HttpSource(pool.api, signal);

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { LedgerReport } from '#worker/audit/ledger-audit.ts';
-import { type CommandEnvironment, examples } from '#worker/cli/command.ts';
+import { type CommandEnvironment, examples, folderHelp, poolAddress } from '#worker/cli/command.ts';
 import { addAdjust } from '#worker/cli/ledger-adjust.ts';
 
 interface AuditFlags {
   readonly coordinator?: string;
-  readonly dataDir: string;
+  readonly dataDir?: string;
   readonly json: boolean;
 }
 
@@ -30,11 +30,8 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .description(
       'Computes every reward of a pool anew from its Meta blocks, its seals, its logs of work and its journal, and prints every difference to what was paid. Exit code 1 where there is one, or where a log, the journal or a chain is broken.',
     )
-    .option(
-      '--coordinator <url>',
-      `address of the pool (default: ${settings.coordinatorUrl}, or where nobody answers there the chain in DATA-DIR)`,
-    )
-    .option('--data-dir <folder>', 'folder of a pool that is not running', settings.dataDir)
+    .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
+    .option('--data-dir <folder>', folderHelp(settings))
     .option('--json', 'one JSON object', false)
     .addHelpText(
       'after',
@@ -58,8 +55,7 @@ async function audit(flags: AuditFlags, environment: CommandEnvironment): Promis
     import('#worker/audit/ledger-report.ts'),
   ]);
   const progress = flags.json || !terminal ? SILENT : new ProgressBar(err, now);
-  const address = { given: flags.coordinator, usual: settings.coordinatorUrl, dataDir: flags.dataDir };
-  const pool = await openPool(address, signal);
+  const pool = await openPool(poolAddress(flags, settings), signal);
   try {
     if (pool.note !== undefined && !flags.json) err(`${pool.note}\n`);
     const found = await auditLedger({ source: new HttpSource(pool.api, signal), progress, signal, now });

@@ -1,10 +1,16 @@
 import { type Command, Option } from 'commander';
 import { must } from '#shared/errors/pool-error.ts';
-import { type CommandEnvironment, examples, numberOption } from '#worker/cli/command.ts';
+import {
+  type CommandEnvironment,
+  examples,
+  folderHelp,
+  numberOption,
+  poolAddress,
+} from '#worker/cli/command.ts';
 
 interface ProofFlags {
   readonly coordinator?: string;
-  readonly dataDir: string;
+  readonly dataDir?: string;
   readonly tensor?: string;
   readonly block?: number;
 }
@@ -25,11 +31,8 @@ export function register(program: Command, environment: CommandEnvironment): voi
         .argParser(numberOption(0, Number.MAX_SAFE_INTEGER))
         .conflicts('tensor'),
     )
-    .option(
-      '--coordinator <url>',
-      `address of the pool (default: ${settings.coordinatorUrl}, or where nobody answers there the chain in DATA-DIR)`,
-    )
-    .option('--data-dir <folder>', 'folder of a pool that is not running', settings.dataDir)
+    .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
+    .option('--data-dir <folder>', folderHelp(settings))
     .addHelpText(
       'after',
       examples(
@@ -65,8 +68,7 @@ async function run(path: string, flags: ProofFlags, environment: CommandEnvironm
     import('#shared/api/proof-schemas.ts'),
     import('#shared/block/verify-proof.ts'),
   ]);
-  const address = { given: flags.coordinator, usual: settings.coordinatorUrl, dataDir: flags.dataDir };
-  const pool = await openPool(address, signal);
+  const pool = await openPool(poolAddress(flags, settings), signal);
   try {
     if (pool.note !== undefined) err(`${pool.note}\n`);
     const proof = await pool.api.json(path, proofSchema, { signal });

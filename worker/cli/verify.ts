@@ -7,14 +7,16 @@ import type { PoolAuditDependencies, PoolReport } from '#worker/audit/pool-audit
 import {
   type CommandEnvironment,
   examples,
+  folderHelp,
   hashOption,
   numberOption,
+  poolAddress,
   rangeOption,
 } from '#worker/cli/command.ts';
 
 interface VerifyFlags {
   readonly coordinator?: string;
-  readonly dataDir: string;
+  readonly dataDir?: string;
   readonly backend: WantedBackend;
   /** `--no-payloads`. */
   readonly payloads: boolean;
@@ -44,11 +46,8 @@ export function register(program: Command, environment: CommandEnvironment): voi
     )
     .argument('[chain]', 'A (rules) or B (parameters)')
     .argument('[index]', 'height of one block')
-    .option(
-      '--coordinator <url>',
-      `address of the pool (default: ${settings.coordinatorUrl}, or where nobody answers there the chain in DATA-DIR)`,
-    )
-    .option('--data-dir <folder>', 'folder of a pool that is not running', settings.dataDir)
+    .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
+    .option('--data-dir <folder>', folderHelp(settings))
     .option('--no-payloads', 'leave out the hashes of payloads')
     .option('--loss', 'evaluate the losses of every submission again: slow')
     .option('--no-loss', 'do not evaluate the losses of the block')
@@ -129,8 +128,7 @@ async function run(wanted: Wanted, flags: VerifyFlags, environment: CommandEnvir
     progress.end();
     if (!flags.json) err(`${text}\n`);
   };
-  const address = { given: flags.coordinator, usual: settings.coordinatorUrl, dataDir: flags.dataDir };
-  const pool = await openPool(address, signal);
+  const pool = await openPool(poolAddress(flags, settings), signal);
   const { coordinator } = pool;
   const evaluator = new AuditEvaluator({ coordinator, backend: flags.backend, now, note }, signal);
   try {

@@ -189,6 +189,17 @@ describe('backup and restore', { skip: skipWithout('redis-server') }, () => {
     assert.match(stdout, /The store that was there lies in/);
     assert.match(stdout, /There are no keys/);
     assert.equal((await aiblock(['verify', '--data-dir', dataDir], NOBODY)).code, 0);
+    // The folder that is named, whoever answers at the usual address.
+    const running = { AIBLOCK_COORDINATOR: pool.url };
+    const named = await aiblock(['verify', '--data-dir', dataDir, '--json'], running);
+    assert.equal(named.code, 0, named.stderr);
+    assert.notEqual((JSON.parse(named.stdout) as { coordinator: string }).coordinator, pool.url);
+    const locked = await aiblock(['verify', '--data-dir', pool.dataDir], running);
+    assert.deepEqual([locked.code, /STORE_LOCKED/.test(locked.stderr)], [1, true], locked.stderr);
+    const nowhere = join(dir, 'nowhere');
+    const missing = await aiblock(['ledger', 'audit', '--data-dir', nowhere], running);
+    assert.match(missing.stderr, /OPTION: .*nowhere holds no pool/);
+    await assert.rejects(stat(nowhere), { code: 'ENOENT' });
   });
 
   it('OPTION: another key is there', async () => {
