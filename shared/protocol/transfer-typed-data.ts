@@ -2,6 +2,9 @@ import { DOMAIN_FIELDS, domainOf, typedDigest } from '#shared/protocol/typed-dat
 
 /* Apart from what reads requests: the page needs it, and none of that. */
 
+/** Nobody has its key: what is paid to it is burned. PROTOCOL §13. */
+export const BURN_ADDRESS = `0x${'0'.repeat(40)}`;
+
 /** A payment from one account to another, as its owner signs it. PROTOCOL §13. */
 export interface Transfer {
   readonly from: string;

@@ -4,12 +4,15 @@ import { fromHex } from '#shared/crypto/bytes.ts';
 import { parseAddress } from '#shared/crypto/keys.ts';
 import type { ErrorCode } from '#shared/errors/catalogue.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
-import type { Transfer } from '#shared/protocol/transfer-typed-data.ts';
+import { BURN_ADDRESS, type Transfer } from '#shared/protocol/transfer-typed-data.ts';
 
-export { type Transfer, transferDigest, transferTypedData } from '#shared/protocol/transfer-typed-data.ts';
+export {
+  BURN_ADDRESS,
+  type Transfer,
+  transferDigest,
+  transferTypedData,
+} from '#shared/protocol/transfer-typed-data.ts';
 
-/** Nobody has its key: what is paid to it is burned. PROTOCOL §13. */
-export const BURN_ADDRESS = `0x${'0'.repeat(40)}`;
 /** Amounts of the journal are 64-bit. */
 const MAX_AMOUNT = 2n ** 64n - 1n;
 const MAX_NONCE = 2n ** 53n - 1n;

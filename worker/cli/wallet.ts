@@ -16,6 +16,7 @@ interface ImportFlags extends WalletFlags {
 }
 interface SendFlags extends PoolFlags {
   readonly expires: number;
+  readonly burn: boolean;
 }
 interface HistoryFlags extends PoolFlags {
   readonly limit: number;
@@ -68,6 +69,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .argument('<address>', 'who is paid')
     .argument('<amount>', 'tokens, such as 1.5')
     .option('--expires <seconds>', 'the signature is void after this', numberOption(10, 86_400), 600)
+    .option('--burn', 'what is paid to 0x0000…0000 is gone for ever: this says that it is meant', false)
     .action(async (to: string, amount: string, flags: SendFlags) =>
       (await actions()).pay({ to, amount }, flags, environment),
     );

@@ -4,6 +4,7 @@ import { fromHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair, parseAddress } from '#shared/crypto/keys.ts';
 import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { formatAmount, parseAmount } from '#shared/money.ts';
+import { BURN_ADDRESS } from '#shared/protocol/transfer-typed-data.ts';
 import type { CommandEnvironment } from '#worker/cli/command.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
 import { decryptKeystore, encryptKeystore, isKeystore } from '#worker/wallet/keystore.ts';
@@ -121,10 +122,17 @@ export async function balance(
 
 export async function pay(
   payment: { to: string; amount: string },
-  flags: PoolFlags & { expires: number },
+  flags: PoolFlags & { expires: number; burn: boolean },
   environment: CommandEnvironment,
 ): Promise<void> {
   const to = parseAddress(payment.to);
+  must(
+    flags.burn === (to === BURN_ADDRESS),
+    'OPTION',
+    flags.burn
+      ? `--burn: only what is paid to ${BURN_ADDRESS} is burned`
+      : `nobody has the key of ${BURN_ADDRESS}: what is paid to it is burned; --burn says that this is meant`,
+  );
   const amount = parseAmount(payment.amount);
   const key = await readWallet(flags.wallet, () => askPassword(sourceOf(flags, environment)));
   const expiry = BigInt(Math.floor(environment.now() / 1000) + flags.expires);
@@ -132,7 +140,7 @@ export async function pay(
   environment.out(
     flags.json
       ? `${JSON.stringify({ digest, entry })}\n`
-      : `Paid ${formatAmount(amount)} to ${to}: journal entry ${entry.seq}, transfer ${digest}\n`,
+      : `${flags.burn ? `Burned ${formatAmount(amount)}` : `Paid ${formatAmount(amount)} to ${to}`}: journal entry ${entry.seq}, transfer ${digest}\n`,
   );
 }
 

@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { entriesSchema, transferProofSchema } from '#shared/api/account-schemas.ts';
-import { fromHex } from '#shared/crypto/bytes.ts';
+import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
 import { recoverAddress } from '#shared/crypto/recover.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
-import { transferDigest } from '#shared/protocol/transfer.ts';
+import { BURN_ADDRESS, transferDigest } from '#shared/protocol/transfer.ts';
+import { aiblock } from '#test/helpers/child.ts';
 import { fileOf, post, SMALL_TENSOR } from '#test/helpers/small-genesis.ts';
+import { tempDir } from '#test/helpers/temp-dir.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
@@ -111,5 +115,20 @@ describe('paying from a wallet', { skip: skipWithout('redis-server') }, () => {
       (error) => error instanceof PoolError && error.code === 'FUNDS',
     );
     assert.equal((await api.account(friend.address)).balance, '600');
+  });
+
+  it('burns only what is said to be burned', async () => {
+    const file = join(await tempDir(), 'key');
+    await writeFile(file, `${toHex(miner.secretKey)}\n`);
+    const pay = (...args: string[]) =>
+      aiblock(['wallet', 'send', ...args, '--wallet', file, '--coordinator', pool.url]);
+    const silent = await pay(BURN_ADDRESS, '0.00000001');
+    assert.match(silent.stderr, /OPTION: nobody has the key of 0x0{40}.*--burn/);
+    const other = await pay(friend.address, '0.00000001', '--burn');
+    assert.match(other.stderr, /OPTION: --burn/);
+    const before = BigInt((await api.account(miner.address)).balance);
+    const burned = await pay(BURN_ADDRESS, '0.00000001', '--burn');
+    assert.match(burned.stdout, /^Burned 0\.00000001: journal entry \d+/, burned.stderr);
+    assert.equal(BigInt((await api.account(miner.address)).balance), before - 1n);
   });
 });

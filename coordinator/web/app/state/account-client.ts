@@ -167,11 +167,14 @@ export class AccountClient {
 
   async #transferOf(from: string, payment: Payment) {
     // Late: most who look at the page pay nobody.
-    const [{ transferTypedData }, { parseAddress }] = await Promise.all([
+    const [{ BURN_ADDRESS, transferTypedData }, { parseAddress }] = await Promise.all([
       import('#shared/protocol/transfer-typed-data.ts'),
       import('#shared/crypto/keys.ts'),
     ]);
     const to = parseAddress(payment.to.trim());
+    // Whoever means it can say so to `aiblock wallet send`.
+    if (to === BURN_ADDRESS)
+      throw new Error('nobody has the key of this address: what is paid to it is burned');
     const amount = parseAmount(payment.amount.trim());
     const { network } = (await this.#ports.get('model')) as ModelView;
     const { nonce } = (await this.#ports.get(`accounts/${from}`)) as AccountView;
