@@ -67,7 +67,9 @@ export class Tally implements WorkRole {
   }
 
   message(message: Work): void {
-    this.#received.set(message.type, this.received(message.type) + 1);
+    // What an idle pool measures pays nothing and has no receipt: it is no credited work.
+    if (message.type !== 'credited' || message.receipt)
+      this.#received.set(message.type, this.received(message.type) + 1);
     if (message.type === 'standing') this.standing = message.standing;
   }
 
