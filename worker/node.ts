@@ -23,7 +23,7 @@ import { Runner, type WorkRole } from '#worker/runner.ts';
 import { Health } from '#worker/status/health.ts';
 import { StatusReporter } from '#worker/status/reporter.ts';
 import { StatusServer } from '#worker/status/server.ts';
-import { statusFile } from '#worker/status/status-file.ts';
+import { mustBeAlone, statusFile } from '#worker/status/status-file.ts';
 import { Tally } from '#worker/status/tally.ts';
 
 /** A small model's evaluation takes seconds; a large one on a CPU may take minutes. */
@@ -86,6 +86,7 @@ export async function runWorker(
   deps: WorkerDependencies,
   signal: AbortSignal,
 ): Promise<void> {
+  await mustBeAlone(statusFile(options.dataDir));
   const tally = new Tally(deps.now);
   const log = tally.listening(deps.log);
   const { random, key } = deps;

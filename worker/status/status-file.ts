@@ -1,6 +1,8 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { PoolError } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
+
+const ALONE_MS = 1_000;
 
 /** Where a running worker leaves the address of its status page. */
 export function statusFile(dataDir: string): string {
@@ -16,6 +18,23 @@ export async function writeAddress(path: string, url: string): Promise<void> {
     const { code } = cause as NodeJS.ErrnoException;
     throw new PoolError('STORE_IO', `${path}: cannot be written (${code})`, { path }, { cause });
   }
+}
+
+/** Two workers of one folder have one key, and would take the line from each other for ever. OPTION where one runs. */
+export async function mustBeAlone(path: string): Promise<void> {
+  const url = await readAddress(path).catch(() => undefined);
+  if (url === undefined) return;
+  const signal = AbortSignal.timeout(ALONE_MS);
+  // A worker that was killed leaves its file behind, and nobody answers there.
+  const found = await fetch(`${url}/status`, { signal }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+  must(
+    !found,
+    'OPTION',
+    `a worker runs on this data folder, its status is at ${url}: stop it, or give this one a --data-dir of its own`,
+  );
 }
 
 /** UNAVAILABLE where no worker of this folder runs, or it has no status page. */
