@@ -94,7 +94,8 @@ export function parseAddress(text: string): string {
   must(
     text === address || text === text.toLowerCase(),
     'ADDRESS',
-    `the checksum of the address is wrong: expected ${address}, got ${text}`,
+    // Without the right form of what came: whoever copies it would pay to the mistyped address.
+    `a character of the address is mistyped: expected one whose checksum holds, got ${text}`,
   );
   return address;
 }

@@ -176,3 +176,15 @@ test('ADDRESS: a wrong checksum, another length, prefix or alphabet', () => {
   ];
   for (const text of bad) assert.throws(() => parseAddress(text), { code: 'ADDRESS' }, JSON.stringify(text));
 });
+
+test('ADDRESS: a mistyped digit is told, and never given the checksum that would make it good', () => {
+  const address = vectors.addresses[0] as string;
+  const mistyped = address.replace(/[0-9](?=[^0-9]*$)/, (digit) => `${(Number(digit) + 1) % 10}`);
+  assert.throws(
+    () => parseAddress(mistyped),
+    ({ code, message }: Error & { code: string }) => {
+      const [shown, ...others] = message.match(/0x[0-9a-fA-F]{40}/g) ?? [];
+      return code === 'ADDRESS' && /mistyped/.test(message) && shown === mistyped && others.length === 0;
+    },
+  );
+});
