@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
-import { PoolError } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { writeSecretFile } from '#worker/client/secret-file.ts';
 
 /**
@@ -16,6 +16,13 @@ export async function loadOrCreateKey(path: string): Promise<KeyPair> {
   await write(path, `${toHex(key.secretKey)}\n`);
   // Of two processes that start at once, one wrote the file: both take what stands there.
   return parse(path, (await read(path)) ?? '');
+}
+
+/** The key of a file that must be there: OPTION where it is missing or holds something else, STORE_IO. */
+export async function loadKey(path: string): Promise<KeyPair> {
+  const text = await read(path);
+  must(text !== undefined, 'OPTION', `${path}: expected a key, there is no such file`);
+  return parse(path, text);
 }
 
 function freshKey(): KeyPair {

@@ -15,7 +15,7 @@ import { ApiClient } from '#worker/client/api-client.ts';
 import { type ChangeOptions, changeManifest } from '#worker/govern/change-manifest.ts';
 import { type CheckedMeta, readMetaBlocks } from '#worker/govern/meta-chain.ts';
 import { readHeldOut, readProposal, replaceProposal, writeProposal } from '#worker/govern/proposal-file.ts';
-import { type KeyFlags, signingKey } from '#worker/wallet/signing-key.ts';
+import { existingKey, type KeyFlags } from '#worker/wallet/signing-key.ts';
 
 /* What the subcommands of `aiblock meta` do. Nothing that the pool says of its rules is believed unchecked. */
 
@@ -94,7 +94,7 @@ export async function signFile(
   environment: CommandEnvironment,
 ): Promise<void> {
   const checked = await check(await readProposal(path), flags, environment);
-  const key = await signingKey(flags, join(flags.dataDir, 'keys', 'governor'), environment);
+  const key = await existingKey(flags, join(flags.dataDir, 'keys', 'governor'), environment);
   must(
     checked.before.governors.keys.some((governor) => equalBytes(governor, key.publicKey)),
     'UNAUTHORISED',

@@ -13,7 +13,7 @@ import {
 } from '#shared/protocol/adjustment.ts';
 import type { CommandEnvironment } from '#worker/cli/command.ts';
 import { ApiClient } from '#worker/client/api-client.ts';
-import { type KeyFlags, signingKey } from '#worker/wallet/signing-key.ts';
+import { existingKey, type KeyFlags } from '#worker/wallet/signing-key.ts';
 
 export interface AdjustFlags extends KeyFlags {
   readonly coordinator: string;
@@ -42,7 +42,7 @@ export async function adjust(
   const { now, out } = environment;
   const to = parseAddress(payment.to);
   const amount = parseAmount(payment.amount);
-  const key = await signingKey(flags, join(flags.dataDir, 'keys', 'pool'), environment);
+  const key = await existingKey(flags, join(flags.dataDir, 'keys', 'pool'), environment);
   const api = new ApiClient(flags.coordinator);
   const expiry = BigInt(Math.floor(now() / 1000) + flags.expires);
   const nonce = new Uint8Array(randomBytes(16));

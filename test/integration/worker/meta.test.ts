@@ -52,7 +52,13 @@ describe('aiblock meta', { skip: skipWithout('redis-server') }, () => {
     assert.match((await run('commit', file)).stderr, /^error SIGNATURE: /);
     assert.match((await run('propose', file, '--set', 'name=x')).stderr, /^error OPTION: .*exists already/);
 
-    const stranger = join(home, 'stranger');
+    const missing = join(home, 'missing');
+    assert.match(
+      (await run('sign', file, '--key-file', missing)).stderr,
+      /^error OPTION: .*missing: .*no such/,
+    );
+    await assert.rejects(access(missing), { code: 'ENOENT' });
+    const stranger = await save('stranger', `${Buffer.from(newKeyPair().secretKey).toString('hex')}\n`);
     assert.match((await run('sign', file, '--key-file', stranger)).stderr, /^error UNAUTHORISED: /);
     assert.match(await fine('sign', file, '--data-dir', pool.dataDir), /Signed by 1 of the 1 governors/);
     assert.match(await fine('commit', file), /^Meta block A1 [0-9a-f]{64} rules what comes behind B head/);

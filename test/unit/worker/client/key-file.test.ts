@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { it } from 'node:test';
 import { toHex } from '#shared/crypto/bytes.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
-import { loadOrCreateKey } from '#worker/client/key-file.ts';
+import { loadKey, loadOrCreateKey } from '#worker/client/key-file.ts';
 
 const dir = await tempDir();
 
@@ -15,6 +15,13 @@ it('makes a key that only the owner reads, and finds it again', async () => {
   for (const key of keys) assert.deepEqual(key, again);
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   assert.equal((await readFile(path, 'utf8')).trim(), toHex(again.secretKey));
+  assert.deepEqual(await loadKey(path), again);
+});
+
+it('OPTION: a key that must be there and is not, which is not made', async () => {
+  const path = join(dir, 'keys', 'missing');
+  await assert.rejects(loadKey(path), { code: 'OPTION', message: /missing: .*no such file/ });
+  await assert.rejects(stat(join(dir, 'keys')), { code: 'ENOENT' });
 });
 
 it('OPTION, without quoting the file', async () => {

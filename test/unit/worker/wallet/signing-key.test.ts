@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { keyPair } from '#shared/crypto/keys.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
 import { encryptKeystore } from '#worker/wallet/keystore.ts';
-import { signingKey } from '#worker/wallet/signing-key.ts';
+import { existingKey, signingKey } from '#worker/wallet/signing-key.ts';
 
 const KEY = keyPair(new Uint8Array(32).fill(7));
 const PASSWORD = 'correct horse';
@@ -31,6 +31,26 @@ test('the plain key is made where nothing is named, for its owner alone to read'
   const made = await signingKey({}, path, environment());
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   assert.equal((await signingKey({}, path, environment())).address, made.address);
+});
+
+test('a key that must exist is read; OPTION names the file where it is missing, and nothing is made', async () => {
+  const { dir, keystore, passwordFile } = await files();
+  const usual = join(dir, 'keys', 'pool');
+  for (const [flags, path] of [
+    [{}, usual],
+    [{ keyFile: join(dir, 'nokey') }, join(dir, 'nokey')],
+  ] as const) {
+    await assert.rejects(
+      existingKey(flags, usual, environment()),
+      (error: Error & { code: string }) => error.code === 'OPTION' && error.message.startsWith(`${path}: `),
+    );
+    await assert.rejects(stat(path), { code: 'ENOENT' });
+  }
+  await assert.rejects(stat(join(dir, 'keys')), { code: 'ENOENT' });
+  const keyFile = join(dir, 'key');
+  const { address } = await signingKey({ keyFile }, usual, environment());
+  assert.equal((await existingKey({ keyFile }, usual, environment())).address, address);
+  assert.equal((await existingKey({ keystore, passwordFile }, usual, environment())).address, KEY.address);
 });
 
 test('a keystore opens by a password file, or a password from standard input', async () => {
