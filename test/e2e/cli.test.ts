@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
@@ -66,6 +67,7 @@ describe('command line', () => {
   });
 
   it('OPTION: an unknown option or command, a value out of range', async () => {
+    const noWorker = await tempDir();
     const wrong: [string[], RegExp][] = [
       [['up', '--prot', '1'], /--prot/],
       [['wroker'], /wroker/],
@@ -74,6 +76,14 @@ describe('command line', () => {
       [['up', '--port', 'http', '--data-dir', await tempDir()], /port/i],
       [['coordinator', '--port', '0', '--data-dir', await tempDir()], /aiblock init/],
       [['verify', 'C'], /A or B/],
+      [
+        ['worker', '--coordinator', 'foo', '--data-dir', noWorker],
+        /^error OPTION: coordinator: expected a URL/m,
+      ],
+      [
+        ['worker', '--coordinator', NOBODY, '--coordinator', 'ftp://x', '--data-dir', noWorker],
+        /coordinator: .*ftp/,
+      ],
     ];
     for (const [args, expected] of wrong) {
       const { code, stderr, stdout } = await aiblock(args);
@@ -82,6 +92,7 @@ describe('command line', () => {
       assert.match(stderr, expected);
       assert.doesNotMatch(stderr, /\n\s+at /);
     }
+    assert.deepEqual(await readdir(noWorker), [], 'neither a key was made, nor this machine tested');
   });
 
   it('UNAVAILABLE: a pool that is not there', async () => {

@@ -14,6 +14,7 @@ import {
   repeatable,
 } from '#worker/cli/command.ts';
 import { addStatus } from '#worker/cli/worker-status.ts';
+import { httpBase } from '#worker/client/urls.ts';
 import { workerToken } from '#worker/env.ts';
 import { createLog } from '#worker/log.ts';
 import { defaultThreads } from '#worker/mine/courtesy.ts';
@@ -128,6 +129,8 @@ async function run(flags: WorkerFlags, environment: CommandEnvironment): Promise
   const { token: given, json, memoryBudget: memoryBudgetBytes, ownerKeystore, ...options } = flags;
   const { coordinator: coordinators, drainSeconds } = flags;
   const drainMs = drainSeconds * 1000;
+  // Before a key is made and this machine is tested, which takes seconds.
+  for (const coordinator of coordinators) httpBase(coordinator);
   const { signingKey } = await import('#worker/wallet/signing-key.ts');
   const key = await signingKey(flags, join(flags.dataDir, 'worker', 'key'), environment);
   const log = createLog({ level: settings.logLevel, json, now }, (line, serious) => {
