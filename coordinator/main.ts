@@ -85,6 +85,8 @@ async function main(): Promise<number> {
 /** One line on standard error; a stack trace only for a fault of ours. */
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.fine : EXIT.usage;
+  // What was broken off has not done what it was asked for; a fault on the way out is still shown.
+  if (stop.signal.aborted && isBrokenOff(error)) return EXIT.interrupted;
   if (error instanceof PoolError) {
     process.stderr.write(`error ${error.code}: ${error.message}\n`);
     return error.code === 'OPTION' ? EXIT.usage : EXIT.failure;
@@ -93,6 +95,12 @@ function report(error: unknown): number {
     `error INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
   );
   return EXIT.failure;
+}
+
+function isBrokenOff(error: unknown): boolean {
+  // A wait of Node's that is aborted rejects with an error of its own.
+  if (error instanceof PoolError) return error.code === 'UNAVAILABLE';
+  return error instanceof Error && error.name === 'AbortError';
 }
 
 function cliEnvironment(): CliEnvironment {

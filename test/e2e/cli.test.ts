@@ -7,6 +7,8 @@ import { describe, it } from 'node:test';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
 import { aiblock, ChildHandle } from '#test/helpers/child.ts';
 import { tempDir } from '#test/helpers/temp-dir.ts';
+import { TestRedis } from '#test/helpers/test-redis.ts';
+import { skipWithout } from '#test/helpers/tools.ts';
 
 const COMMANDS = [
   'up',
@@ -122,6 +124,24 @@ describe('command line', () => {
         pool.closeAllConnections();
         pool.close();
       }
+    }
+  });
+
+  it('a gateway that waits for its core ends with 130, without a stack', {
+    skip: skipWithout('redis-server'),
+  }, async () => {
+    const redis = await TestRedis.start(await tempDir());
+    try {
+      const gateway = ChildHandle.aiblock('gateway', ['gateway', '--core', NOBODY, '--port', '0'], {
+        REDIS_URL: redis.url,
+      });
+      await gateway.line((line) => line.includes('does not answer yet'));
+      gateway.kill('SIGINT');
+      assert.equal((await gateway.ended).code, 130, gateway.describe());
+      assert.doesNotMatch(gateway.errorText, /^error /m);
+      assert.doesNotMatch(gateway.errorText, /AbortError/);
+    } finally {
+      await redis.stop();
     }
   });
 
