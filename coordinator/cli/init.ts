@@ -200,14 +200,21 @@ interface Shown {
 }
 
 function print(result: InitResult, { flags, environment, source }: Shown): void {
-  environment.out(flags.json ? json(result, flags) : report(result, flags, source));
+  const usual = environment.settings.dataDir;
+  environment.out(flags.json ? json(result, flags) : report(result, flags, { source, usual }));
 }
 
 function json(result: InitResult, { dataDir }: Flags): string {
   return `${JSON.stringify({ ...result, networkId: toHex(result.networkId), dataDir })}\n`;
 }
 
-function report(result: InitResult, flags: Flags, source: string | undefined): string {
+function report(
+  result: InitResult,
+  flags: Flags,
+  { source, usual }: { source: string | undefined; usual: string },
+): string {
+  // As it can be copied: the folder has to be named to the next commands, too.
+  const at = flags.dataDir === usual ? '' : ` --data-dir ${shellWord(flags.dataDir)}`;
   const unsafe = flags.dev ? '  (unsafe: everybody has this key)' : '';
   return [
     `Network   ${toHex(result.networkId)}`,
@@ -217,7 +224,12 @@ function report(result: InitResult, flags: Flags, source: string | undefined): s
     `Blocks    A0, B0 to B${result.blocks - 1}`,
     `Keys      ${join(flags.dataDir, 'keys')}: keep a copy of this folder where nobody else reads it`,
     '',
-    'Next: aiblock coordinator, then aiblock worker on this or another machine.',
+    `Next: aiblock coordinator${at}, then aiblock worker${at} on this machine, or aiblock worker with a token on another.`,
     '',
   ].join('\n');
+}
+
+/** A text as a shell reads it back. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { SOFTWARE_VERSION } from '#shared/version.ts';
 import { aiblock, ChildHandle } from '#test/helpers/child.ts';
@@ -155,6 +156,15 @@ describe('command line', () => {
     const again = await aiblock(['init', '--dev', '--data-dir', dataDir]);
     assert.equal(again.code, 2);
     assert.match(again.stderr, /^error OPTION: .*chain/m);
+
+    // What comes next is told with the folder, unless that is the usual one.
+    const other = join(await tempDir(), "Ada's pool");
+    const { stdout: told } = await aiblock(['init', '--dev', '--data-dir', other]);
+    const option = `--data-dir '${other.replace("'", "'\\''")}'`;
+    assert.ok(told.includes(`\nNext: aiblock coordinator ${option}, then aiblock worker ${option} on`), told);
+    const env = { AIBLOCK_DATA_DIR: await tempDir() };
+    const { stdout: usual } = await aiblock(['init', '--dev'], env);
+    assert.match(usual, /^Next: aiblock coordinator, then aiblock worker on/m);
 
     // What is stored can be audited without a pool that runs.
     const { code, stdout, stderr } = await aiblock(['verify', '--data-dir', dataDir, '--json'], {
