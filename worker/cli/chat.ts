@@ -135,12 +135,21 @@ async function ask(
       if (event.type === 'done') fee = event.fee_units;
       if (!flags.json) end = event.type === 'done' && event.finish_reason === 'length' ? ' …\n' : '\n';
     }
+  } catch (error) {
+    throw flags.payment ? error : withHowToPay(error);
   } finally {
     // Also after Ctrl-C: the terminal's next line begins at its start.
     out(end);
   }
   if (fee !== undefined && !flags.json) err(`Cost ${formatAmount(BigInt(fee))}.\n`);
   return answer;
+}
+
+/** The pool speaks of an allowance; here two options give one. */
+function withHowToPay(error: unknown): unknown {
+  if (!(error instanceof PoolError) || error.code !== 'PAYMENT') return error;
+  const how = 'name the key that pays with --keystore FILE, and what it may cost at most with --spend TOKENS';
+  return new PoolError('PAYMENT', `${error.message}; ${how}`, error.details, { cause: error });
 }
 
 /** Line by line; at a terminal each with those before it, and an error does not end the conversation. */

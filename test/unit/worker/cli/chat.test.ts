@@ -112,6 +112,15 @@ describe('aiblock chat', () => {
     assert.deepEqual(sent, [9_000, 3, 9_000, 3, 4]);
   });
 
+  it('PAYMENT: tells which options pay, where no key is named', async () => {
+    server.answer = (say) =>
+      say({ type: 'error', error: { code: 'PAYMENT', message: 'expected an allowance', details: {} } });
+    await assert.rejects(run(['who?']), {
+      code: 'PAYMENT',
+      message: /^expected an allowance; .*--keystore .*--spend /,
+    });
+  });
+
   it('OPTION: refuses what the API would not take', async () => {
     await assert.rejects(run(['--raw', '--system', 'x', 'y']), { code: 'OPTION' });
     await assert.rejects(run(['']), { code: 'OPTION' });
