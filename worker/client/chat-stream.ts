@@ -1,7 +1,7 @@
 import { on } from 'node:events';
 import WebSocket from 'ws';
 import { type ChatEvent, chatEventSchema, type PaidChatRequest } from '#shared/api/chat-schemas.ts';
-import { PoolError } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { parseMessage } from '#shared/protocol/worker.ts';
 import { webSocketUrl } from '#worker/client/urls.ts';
 
@@ -10,8 +10,8 @@ const MAX_EVENT_BYTES = 1024 * 1024;
 
 /**
  * Asks the model over `/ws/chat` and yields pieces of the answer as they come; the last event is `done`.
- * Refusals reject with the pool's PoolError, a coordinator that is not there with UNAVAILABLE. Leaving the loop
- * or aborting closes the line, which stops the generation.
+ * Refusals reject with the pool's PoolError, a coordinator that is not there with UNAVAILABLE, an address without
+ * chats with NOT_FOUND. Leaving the loop or aborting closes the line, which stops the generation.
  */
 export async function* streamChat(
   coordinator: string,
@@ -35,6 +35,12 @@ export async function* streamChat(
     throw new PoolError('UNAVAILABLE', `${url}: the coordinator ended the chat before its answer`);
   } catch (error) {
     if (error instanceof PoolError || signal.aborted) throw error;
+    // The text is all that `ws` gives of an answer that is no WebSocket.
+    must(
+      (error as Error).message !== 'Unexpected server response: 404',
+      'NOT_FOUND',
+      `${url}: this address does not serve chats, as a further gateway does not: ask the coordinator`,
+    );
     const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
     throw new PoolError(
       'UNAVAILABLE',

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { WebSocketEdge } from '#coordinator/ws/server.ts';
 import { type ChatEvent, chatRequestSchema } from '#shared/api/chat-schemas.ts';
 import { ChatServer } from '#test/helpers/chat-server.ts';
 import { freePort } from '#test/helpers/free-port.ts';
@@ -50,6 +54,23 @@ describe('streamChat', () => {
     await assert.rejects(collect(), { code: 'UNAVAILABLE' });
     const nowhere = `http://127.0.0.1:${await freePort()}`;
     await assert.rejects(collect(nowhere), { code: 'UNAVAILABLE', message: /ECONNREFUSED/ });
+  });
+
+  it('NOT_FOUND: an address that answers and serves no chats, such as a further gateway', async () => {
+    const gateway = createServer();
+    const edge = new WebSocketEdge(gateway, [], () => '127.0.0.1');
+    gateway.listen(0, '127.0.0.1');
+    await once(gateway, 'listening');
+    const { port } = gateway.address() as AddressInfo;
+    try {
+      await assert.rejects(collect(`http://127.0.0.1:${port}`), {
+        code: 'NOT_FOUND',
+        message: /does not serve chats.*ask the coordinator/,
+      });
+    } finally {
+      await edge.close();
+      gateway.close();
+    }
   });
 
   it('ends the line when its reader leaves, or the signal says so', async () => {
