@@ -23,7 +23,8 @@ export function register(program: Command, environment: CliEnvironment): void {
     .addHelpText(
       'after',
       `
-A worker is named by its address, or by its name where no other has it.
+A worker is named by its address, or by its name where no other has it; where no worker has that name, by the name
+of the token that enrolled it and no other.
 
 Examples:
   $ aiblock workers list
@@ -53,9 +54,10 @@ function list(workers: readonly WorkerLine[]): string {
   const rows = workers.map((worker) => [
     worker.name,
     worker.address,
+    worker.token_name ?? '',
     worker.standing,
     worker.connected ? `here, holds ${worker.holds}` : `away since ${timeText(worker.last_seen_at)}`,
     worker.owner === worker.address ? '' : worker.owner,
   ]);
-  return table(['name', 'address', 'standing', 'seen', 'works for'], rows);
+  return table(['name', 'address', 'token', 'standing', 'seen', 'works for'], rows);
 }

@@ -38,6 +38,8 @@ export interface WorkerLine {
   readonly standing: string;
   /** Id of the token that enrolled it; null for the pool's own. */
   readonly token: string | null;
+  /** For whom or what that token was made. */
+  readonly token_name: string | null;
   readonly enrolled_at: number;
   readonly last_seen_at: number;
   readonly connected: boolean;
@@ -60,7 +62,8 @@ export function workerOperations(parts: OperationParts): Operations {
     'revoke-token': async (input) => tokens.revoke(read(tokenName, input).id),
     'list-workers': async (input) => {
       read(nothing, input);
-      return parts.enrolment.all().map(([key]) => lineOf(parts, key));
+      const names = tokenNames(parts);
+      return parts.enrolment.all().map(([key]) => lineOf(parts, key, names));
     },
     'set-standing': async (input) => {
       const wanted = read(standing, input);
@@ -71,7 +74,8 @@ export function workerOperations(parts: OperationParts): Operations {
   };
 }
 
-function lineOf({ enrolment, workers }: OperationParts, publicKey: string): WorkerLine {
+function lineOf(parts: OperationParts, publicKey: string, names = tokenNames(parts)): WorkerLine {
+  const { enrolment, workers } = parts;
   const worker = enrolment.all().find(([key]) => key === publicKey)?.[1];
   must(worker, 'NOT_FOUND', 'there is no worker of this key');
   const address = addressOf(fromHex(publicKey, 33));
@@ -83,6 +87,7 @@ function lineOf({ enrolment, workers }: OperationParts, publicKey: string): Work
     owner: owner ?? address,
     standing: now,
     token,
+    token_name: names.get(token) ?? null,
     enrolled_at: at,
     last_seen_at: session?.lastSeenMs ?? seen,
     connected: session !== undefined,
@@ -90,17 +95,37 @@ function lineOf({ enrolment, workers }: OperationParts, publicKey: string): Work
   };
 }
 
-/** Public key (hex) of the one worker of this address or name. NOT_FOUND, or BAD_REQUEST where there are several. */
-function find({ enrolment }: OperationParts, worker: string): string {
-  const all = enrolment.all().map(([key, { name }]) => ({ key, name, address: addressOf(fromHex(key, 33)) }));
-  const byAddress = all.find(({ address }) => address.toLowerCase() === worker.toLowerCase());
-  const found = byAddress ? [byAddress] : all.filter(({ name }) => name === worker);
+/** By id. */
+function tokenNames({ tokens }: OperationParts): ReadonlyMap<string | null, string> {
+  return new Map(tokens.list().map(({ id, name }) => [id, name]));
+}
+
+/**
+ * Public key (hex) of the one worker of this address or name, or that a token of this name enrolled: a worker may
+ * call itself otherwise than the operator does. NOT_FOUND, or BAD_REQUEST where there are several.
+ */
+function find(parts: OperationParts, wanted: string): string {
+  const all = parts.enrolment.all().map(([key, worker]) => ({ key, ...worker }));
+  const isOfAddress = ({ key }: { key: string }) =>
+    addressOf(fromHex(key, 33)).toLowerCase() === wanted.toLowerCase();
+  const names = tokenNames(parts);
+  const matches = [
+    all.filter(isOfAddress),
+    all.filter(({ name }) => name === wanted),
+    all.filter(({ token }) => names.get(token) === wanted),
+  ];
+  const found = matches.find(({ length }) => length > 0) ?? [];
   const [first] = found;
-  must(first, 'NOT_FOUND', () => `no worker of the address or name ${JSON.stringify(worker)} is enrolled`);
+  const quoted = JSON.stringify(wanted);
+  must(
+    first,
+    'NOT_FOUND',
+    () => `no worker of the address or name ${quoted}, or of a token of it, is enrolled`,
+  );
   must(
     found.length === 1,
     'BAD_REQUEST',
-    () => `expected one worker of the name ${JSON.stringify(worker)}, got ${found.length}: name its address`,
+    () => `expected one worker of the name ${quoted}, got ${found.length}: name its address`,
   );
   return first.key;
 }

@@ -81,7 +81,7 @@ describe('the operator', { skip: skipWithout('redis-server') }, () => {
     assert.match(await run('worker-token', 'list'), /attic +used +1\/1/);
     await worker.close();
     await until('the worker is away', async () => !(await shown(address))?.connected);
-    assert.match(await run('workers', 'list'), new RegExp(`attic +${address} +active +away since`));
+    assert.match(await run('workers', 'list'), new RegExp(`attic +${address} +attic +active +away since`));
   });
 
   it('UNAUTHORISED: a token that the operator revoked; NOT_FOUND: one that is none', async () => {
@@ -214,6 +214,29 @@ describe('the operator', { skip: skipWithout('redis-server') }, () => {
     await assert.rejects(ask('constructor', {}), { code: 'NOT_FOUND' });
     const terms = { name: 'x', owner: '0x1', expires: Date.now() + 1_000, uses: 1 };
     await assert.rejects(ask('create-token', terms), { code: 'ADDRESS' });
+  });
+
+  it('knows a worker by the name of its token, unless a worker has that name; BAD_REQUEST: a token of two', async () => {
+    const enrol = async (name: string, ...uses: string[]) => {
+      const token = await run('worker-token', 'create', '--name', name, ...uses);
+      const worker = await pool.attach({ token, name: 'some host', roles: ['mine'] });
+      return { token, worker, address: worker.options.key.address };
+    };
+    const shed = await enrol('shed');
+    const listed = await run('workers', 'list');
+    assert.match(listed, new RegExp(`some host +${shed.address} +shed +active`));
+    assert.match(listed, /^name +address +token +standing/);
+    assert.equal(await run('workers', 'drain', 'shed'), `some host (${shed.address}) is draining`);
+    assert.equal((await shed.worker.next('standing')).standing, 'draining');
+    const named = await pool.attach({ name: 'shed', roles: ['mine'] });
+    assert.match(
+      await run('workers', 'pause', 'shed'),
+      new RegExp(`${named.options.key.address}.* is paused$`),
+    );
+    const farm = await enrol('farm', '--uses', '2');
+    const second = await pool.attach({ token: farm.token, name: 'some host', roles: ['mine'] });
+    await assert.rejects(run('workers', 'drain', 'farm'), { code: 'BAD_REQUEST' });
+    for (const worker of [shed.worker, farm.worker, second]) await worker.close();
   });
 
   it('a token and the worker that it enrolled outlive a restart', async () => {
