@@ -145,6 +145,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       onCost: (cost) => metrics.evaluationCost(cost),
       onTokens: (purpose, tokens) => metrics.evaluationTokens(purpose, tokens),
       onCanaryEnd: (id) => void dropIfRejected(id).catch((error: unknown) => log.warn('spool', {}, error)),
+      onLongWait: (id, waiting) => notices.longWait(id, waiting),
       onFault: (message, error) => log.warn(message, {}, error),
     },
   );
@@ -244,6 +245,7 @@ async function serveLive(state: State, closers: Closers): Promise<string> {
       transfers: money.transfers,
       adjustments: money.adjustments,
       progress: (id) => notices.progressOf(id),
+      waiting: (record) => evaluation.waiting(record),
     },
   });
   const app = createApp(api, observer(metrics, log), { ...options.http, page: webPage(PAGE_DIR) });

@@ -2,6 +2,7 @@ import { submissionView } from '#coordinator/api/views.ts';
 import type { Chain } from '#coordinator/chain/chain.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { HeadLoss } from '#coordinator/evaluation/head-losses.ts';
+import type { Waiting } from '#coordinator/evaluation/waiting.ts';
 import type { Log } from '#coordinator/log.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { CommitReport } from '#coordinator/pipeline.ts';
@@ -56,6 +57,11 @@ export class Notices {
   progress(record: SubmissionRecord, progress: { done: number; total: number }): void {
     this.#progress.set(toHex(record.id), progress);
     this.#publish({ ...record, state: 'evaluating' });
+  }
+
+  /** Nobody that is attached may or can judge it: an operator can do something about that. */
+  longWait(id: string, { reason, message }: Waiting): void {
+    this.#parts.log.warn('a submission waits', { id: id.slice(0, 12), reason, message });
   }
 
   committed(report: CommitReport): void {

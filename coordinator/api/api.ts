@@ -18,11 +18,19 @@ import type { WorkUnits } from '#coordinator/ledger/work-units.ts';
 import type { Metrics } from '#coordinator/metrics/metrics.ts';
 import type { Pipeline } from '#coordinator/pipeline.ts';
 import { CLAIM_MS, type Claims } from '#coordinator/store/claims.ts';
-import type { Submissions } from '#coordinator/store/submissions.ts';
+import type { SubmissionRecord, Submissions } from '#coordinator/store/submissions.ts';
 import type { UploadState } from '#coordinator/submission/parts-intake.ts';
 import type { Spool } from '#coordinator/submission/spool.ts';
 import { blockView } from '#shared/api/block-view.ts';
-import type { LossPoint, MetaView, ModelView, Overview, Readiness, UploadView } from '#shared/api/schemas.ts';
+import type {
+  LossPoint,
+  MetaView,
+  ModelView,
+  Overview,
+  Readiness,
+  SubmissionView,
+  UploadView,
+} from '#shared/api/schemas.ts';
 import { decodeParameterBody } from '#shared/block/body.ts';
 import { isZero, toHex } from '#shared/crypto/bytes.ts';
 import { parameterCount, parseModelConfig } from '#shared/weights/model-config.ts';
@@ -46,6 +54,7 @@ export interface ApiParts {
     readonly pipeline: Pipeline;
     readonly govern: Pick<GovernStage, 'commit'>;
     readonly chat: Pick<PaidChat, 'answer'>;
+    readonly waiting: (record: SubmissionRecord) => SubmissionView['waiting'];
     readonly progress: (id: string) => { done: number; total: number } | undefined;
   };
 }
@@ -63,7 +72,8 @@ export function poolApi(parts: ApiParts): PoolApi {
     submission: async (id) => {
       const record = await submissions.get(id);
       if (!record) return undefined;
-      const detail = submissionDetail(record, live?.progress(toHex(record.id)));
+      const shown = submissionDetail(record, live?.progress(toHex(record.id)));
+      const detail = live ? { ...shown, waiting: live.waiting(record) } : shown;
       const heldOut = await heldOutView(epochs, id);
       return heldOut ? { ...detail, held_out: heldOut } : detail;
     },

@@ -17,6 +17,14 @@ export interface Seat {
   expiresMs: number;
 }
 
+/** A worker of him whose weights are judged, or his own key. */
+export function isOwn(
+  miner: string | undefined,
+  { owner, address }: { readonly owner: string; readonly address: string },
+): boolean {
+  return owner === miner || address === miner;
+}
+
 /**
  * The workers that evaluate one job, and what they found: who may sit on it, when all have committed, and whether
  * they agree. Keeps no time and sends nothing. PROTOCOL §8.
@@ -58,10 +66,15 @@ export class Committee {
   }
 
   /** Nobody judges a submission of his own, nor twice under two keys. */
-  admits({ owner, address }: WorkerSession): boolean {
-    if (owner === this.#miner || address === this.#miner) return false;
-    const taken = [...this.seats.values()].map(({ session }) => session.owner);
-    return ![...taken, ...this.heard.map((result) => result.owner)].includes(owner);
+  admits(session: WorkerSession): boolean {
+    if (isOwn(this.#miner, session)) return false;
+    return !this.members.some(({ owner }) => owner === session.owner);
+  }
+
+  /** Those that sit on it, and those that were heard: public keys and owners. */
+  get members(): readonly { readonly worker: Uint8Array; readonly owner: string }[] {
+    const seated = [...this.seats.values()].map(({ session }) => session);
+    return [...seated.map(({ publicKey, owner }) => ({ worker: publicKey, owner })), ...this.heard];
   }
 
   /** Nobody can tell who is right: what was heard counts no more, but it did cost. */

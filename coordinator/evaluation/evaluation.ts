@@ -9,6 +9,7 @@ import { HeadLosses } from '#coordinator/evaluation/head-losses.ts';
 import { Seating } from '#coordinator/evaluation/seating.ts';
 import { Seats, type Taken } from '#coordinator/evaluation/seats.ts';
 import { type EvaluationEvents, Settlement } from '#coordinator/evaluation/settlement.ts';
+import { LongWaits, type Waiting } from '#coordinator/evaluation/waiting.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { PoolError } from '#shared/errors/pool-error.ts';
@@ -56,6 +57,7 @@ export class EvaluationStage implements WorkerListener {
   readonly #seating: Seating;
   readonly #settlement: Settlement;
   readonly #heads: HeadLosses;
+  readonly #longWaits = new LongWaits();
   readonly #running = new Set<Promise<void>>();
   #pumping: Promise<void> | undefined;
   #again = false;
@@ -237,6 +239,7 @@ export class EvaluationStage implements WorkerListener {
     if (now > this.#nextSweepMs) {
       this.#nextSweepMs = now + SWEEP_MS;
       this.#background(this.#sweep());
+      this.#tellLongWaits(now);
     }
     this.pump();
   }
@@ -262,6 +265,18 @@ export class EvaluationStage implements WorkerListener {
       await queue.add({ kind: 'head', id: root });
   }
 
+  #tellLongWaits(now: number): void {
+    const why = this.#seating.waiting();
+    const judged = this.#parts.submissions.pending().filter(isToBeJudged);
+    const all = new Map(judged.map((record) => [toHex(record.id), why(record)]));
+    for (const told of this.#longWaits.look(now, all)) this.#events.onLongWait(...told);
+  }
+
+  /** Why the workers attached now cannot judge a submission; null where they can, or it is not to be judged. */
+  waiting(record: SubmissionRecord): Waiting | null {
+    return isToBeJudged(record) ? this.#seating.waiting()(record) : null;
+  }
+
   /** A submission that still tests a worker: its weights are needed. */
   isCanary(submission: Uint8Array): boolean {
     const id = toHex(submission);
@@ -275,3 +290,5 @@ export class EvaluationStage implements WorkerListener {
     this.#running.add(settled);
   }
 }
+
+const isToBeJudged = ({ state }: SubmissionRecord) => state === 'queued' || state === 'evaluating';

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { HeldJob, JobQueue } from '#coordinator/dispatch/job-queue.ts';
+import { modelMessage } from '#coordinator/dispatch/model-ref.ts';
 import type { Reputations } from '#coordinator/dispatch/reputations.ts';
 import type { WorkerSession } from '#coordinator/dispatch/worker-session.ts';
 import type { Workers } from '#coordinator/dispatch/workers.ts';
@@ -7,7 +8,10 @@ import { Committee } from '#coordinator/evaluation/committee.ts';
 import { describeJob, type JobParts } from '#coordinator/evaluation/describe-job.ts';
 import type { Seats } from '#coordinator/evaluation/seats.ts';
 import { Suitability } from '#coordinator/evaluation/suitability.ts';
+import { type Waiting, whyWaiting } from '#coordinator/evaluation/waiting.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
+import { equalBytes } from '#shared/crypto/bytes.ts';
+import { addressOf } from '#shared/crypto/keys.ts';
 import { isRechecked } from '#shared/pol/reputation.ts';
 
 /** Jobs held at once: some may wait for a worker that may judge them. */
@@ -42,6 +46,37 @@ export class Seating {
       return true;
     }
     return this.#committees.size < MOST_COMMITTEES && this.#convene();
+  }
+
+  /** Tells of submissions to be judged why the workers attached now cannot take their seats; null where they can. */
+  waiting(): (record: SubmissionRecord) => Waiting | null {
+    const { chain, workers } = this.#parts;
+    const job = { model: modelMessage(chain.meta, chain.sealed), changed: [] };
+    const attached = workers
+      .sessions()
+      .filter((session) => session.has('evaluate'))
+      .map((session) => {
+        const { address, owner, takes, publicKey } = session;
+        return { address, owner, takes, publicKey, fits: this.#suitability.fits(job, session) };
+      });
+    return ({ id, miner }) => {
+      const committee = this.#judging(id);
+      if (committee?.open === 0) return null;
+      const seated = committee?.members ?? [];
+      const isSeated = (key: Uint8Array) => seated.some(({ worker }) => equalBytes(worker, key));
+      return whyWaiting({
+        miner: addressOf(miner),
+        wanted: committee?.wanted ?? chain.meta.manifest.quorum.attestations,
+        seated: seated.map(({ owner }) => owner),
+        others: attached.filter(({ publicKey }) => !isSeated(publicKey)),
+      });
+    };
+  }
+
+  #judging(submission: Uint8Array): Committee | undefined {
+    return [...this.#committees].find(
+      ({ known, job: { record } }) => !known && record !== null && equalBytes(record.id, submission),
+    );
   }
 
   /** Takes the next job off the queue, for whoever may sit on it. */

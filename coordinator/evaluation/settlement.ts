@@ -6,6 +6,7 @@ import type { JobParts } from '#coordinator/evaluation/describe-job.ts';
 import type { HeadLoss, HeadLosses } from '#coordinator/evaluation/head-losses.ts';
 import { type Agreed, addCosts, costOf, judge } from '#coordinator/evaluation/judge.ts';
 import type { Seats } from '#coordinator/evaluation/seats.ts';
+import type { Waiting } from '#coordinator/evaluation/waiting.ts';
 import type { EvaluationCost, StateChange, SubmissionRecord } from '#coordinator/store/submissions.ts';
 import { equalBytes, toHex } from '#shared/crypto/bytes.ts';
 import { PUBLIC_KEY_BYTES } from '#shared/crypto/keys.ts';
@@ -30,6 +31,8 @@ export interface EvaluationEvents {
   onTokens(purpose: 'head' | 'canary' | 'held-out', tokens: number): void;
   /** The weights of this submission test nobody any more. */
   onCanaryEnd(submission: Uint8Array): void;
+  /** A submission has waited for long, as its open seats cannot be taken. Once of each. */
+  onLongWait(submission: string, waiting: Waiting): void;
   onFault(message: string, error: unknown): void;
 }
 

@@ -42,7 +42,7 @@ export class Suitability {
     const needs = this.#needsOf(job);
     const byLot = this.#isByLot();
     const ranked = sessions
-      .filter((session) => memoryOf(session).machine >= needs.leastBytes)
+      .filter((session) => this.fits(job, session))
       .map((session) => ({
         session,
         load: session.holds.evaluate,
@@ -55,6 +55,11 @@ export class Suitability {
           a.load - b.load || Number(a.isSmall) - Number(b.isSmall) || Number(a.isCold) - Number(b.isCold),
       )
       .map(({ session }) => session);
+  }
+
+  /** It can hold the largest tensor, as it is computed with. */
+  fits(job: Job, session: WorkerSession): boolean {
+    return memoryOf(session).machine >= this.#needsOf(job).leastBytes;
   }
 
   /** The worker fetches what the job is about, unless it has it already. */

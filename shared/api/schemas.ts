@@ -31,6 +31,26 @@ export const submissionSchema = z.strictObject({
   /** Every move, oldest first: state and Unix milliseconds. */
   history: z.array(z.strictObject({ state: stateSchema, at: z.number() })),
   progress: z.strictObject({ done: z.number(), total: z.number() }).optional(),
+  /**
+   * Why the workers attached now cannot judge it; null where they can, or nothing is to be judged. In
+   * `GET /submissions/:id` alone, of a pool that is not only read.
+   */
+  waiting: z
+    .strictObject({
+      /** The first of these that keeps workers off it. */
+      reason: z.enum([
+        'no-workers',
+        'own-workers',
+        'too-little-memory',
+        'draining-workers',
+        'same-owner',
+        'too-few-workers',
+      ]),
+      /** For people: "needs 2 workers of different owners who did not submit it; 1 is attached". */
+      message: z.string(),
+    })
+    .nullable()
+    .optional(),
   verdict: z
     .strictObject({
       passed: z.boolean(),

@@ -54,6 +54,9 @@ export class EvaluationPool {
   tokens = 0;
   readonly truths = new Map<string, Truth>();
   readonly faults: string[] = [];
+  readonly longWaits: string[] = [];
+  /** By how much the stage's clock is ahead. */
+  aheadMs = 0;
   readonly kv: KV;
   readonly chain: Chain;
   readonly submissions: Submissions;
@@ -81,7 +84,7 @@ export class EvaluationPool {
         reputations,
         salts: new Salts(chain.networkId, new Uint8Array(32).fill(5)),
         heldOut: this.heldOut,
-        now: Date.now,
+        now: () => Date.now() + this.aheadMs,
       },
       {
         onPassed: ({ id }) => this.accepted.push(toHex(id)),
@@ -94,6 +97,7 @@ export class EvaluationPool {
         },
         onTokens: () => undefined,
         onCanaryEnd: () => undefined,
+        onLongWait: (submission) => this.longWaits.push(submission),
         onFault: (message, error) => this.faults.push(`${message}: ${(error as Error).message}`),
       },
     );

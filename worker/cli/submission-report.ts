@@ -74,6 +74,8 @@ function describe(event: Exclude<SubmitEvent, { done: number }>): string {
       return `submission ${event.submission}: ${event.tensors} tensors, ${event.bytes.toLocaleString('en')} bytes${event.unchanged === 0 ? '' : `; ${event.unchanged} are as at the head and not sent`}; paid to ${event.address}${event.resumed ? '; going on from where it broke off' : ''}`;
     case 'trouble':
       return `${event.code}: ${event.message}; trying again`;
+    case 'waiting':
+      return `waiting: ${event.message}`;
     case 'state':
       return story(event.submission);
   }

@@ -38,7 +38,14 @@ export type SubmitEvent =
       readonly resumed: boolean;
     }
   | { readonly type: 'trouble'; readonly code: string; readonly message: string }
-  | { readonly type: 'state'; readonly submission: SubmissionView };
+  | { readonly type: 'state'; readonly submission: SubmissionView }
+  /** No worker of the pool can judge it now. */
+  | {
+      readonly type: 'waiting';
+      readonly submission: string;
+      readonly reason: string;
+      readonly message: string;
+    };
 
 export interface SubmitParts {
   readonly api: Pick<ApiClient, 'submission' | 'claim' | 'beginUpload' | 'sendPart'>;
@@ -116,16 +123,24 @@ async function claim(
   }
 }
 
-/** Reports every state of a submission until the last one. */
+/** Reports every state of a submission until the last one, and in each what workers it lacks, once per change. */
 export async function follow(
   first: SubmissionView,
   { api, report }: Pick<SubmitParts, 'api' | 'report'>,
   signal: AbortSignal,
 ): Promise<SubmissionView> {
   let shown = '';
+  let told = '';
   for (let [view, failures] = [first, 0]; ; ) {
-    if (view.state !== shown) report({ type: 'state', submission: view });
+    if (view.state !== shown) {
+      report({ type: 'state', submission: view });
+      told = '';
+    }
     shown = view.state;
+    if (view.waiting && view.waiting.message !== told) {
+      report({ type: 'waiting', submission: view.id, ...view.waiting });
+      told = view.waiting.message;
+    }
     if (isFinal(view.state as SubmissionState)) return view;
     await sleep(POLL_MS, undefined, { signal });
     try {
