@@ -86,7 +86,7 @@ export async function runWorker(
   deps: WorkerDependencies,
   signal: AbortSignal,
 ): Promise<void> {
-  await mustBeAlone(statusFile(options.dataDir));
+  await mustBeAlone(statusFile(options.dataDir), deps.key.address);
   const tally = new Tally(deps.now);
   const log = tally.listening(deps.log);
   const { random, key } = deps;

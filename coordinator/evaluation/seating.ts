@@ -10,12 +10,16 @@ import type { Seats } from '#coordinator/evaluation/seats.ts';
 import { Suitability } from '#coordinator/evaluation/suitability.ts';
 import { type Waiting, whyWaiting } from '#coordinator/evaluation/waiting.ts';
 import type { SubmissionRecord } from '#coordinator/store/submissions.ts';
+import type { MetaBlock } from '#shared/block/meta-chain.ts';
+import type { SealedModel } from '#shared/block/parameter-chain.ts';
 import { equalBytes } from '#shared/crypto/bytes.ts';
 import { addressOf } from '#shared/crypto/keys.ts';
 import { isRechecked } from '#shared/pol/reputation.ts';
 
 /** Jobs held at once: some may wait for a worker that may judge them. */
 const MOST_COMMITTEES = 64;
+
+type HeadJob = Pick<Committee['job'], 'model' | 'changed'>;
 
 export interface SeatingParts extends JobParts {
   readonly queue: JobQueue;
@@ -29,6 +33,7 @@ export class Seating {
   readonly #committees: Set<Committee>;
   readonly #parts: SeatingParts;
   readonly #suitability = new Suitability();
+  #head: { readonly meta: MetaBlock; readonly sealed: SealedModel; readonly job: HeadJob } | undefined;
 
   constructor(committees: Set<Committee>, parts: SeatingParts) {
     this.#committees = committees;
@@ -51,7 +56,7 @@ export class Seating {
   /** Tells of submissions to be judged why the workers attached now cannot take their seats; null where they can. */
   waiting(): (record: SubmissionRecord) => Waiting | null {
     const { chain, workers } = this.#parts;
-    const job = { model: modelMessage(chain.meta, chain.sealed), changed: [] };
+    const job = this.#headJob();
     const attached = workers
       .sessions()
       .filter((session) => session.has('evaluate'))
@@ -71,6 +76,14 @@ export class Seating {
         others: attached.filter(({ publicKey }) => !isSeated(publicKey)),
       });
     };
+  }
+
+  /** Made once per head: anybody may ask why his submission waits, and ask again. */
+  #headJob(): HeadJob {
+    const { meta, sealed } = this.#parts.chain;
+    if (this.#head?.meta !== meta || this.#head.sealed !== sealed)
+      this.#head = { meta, sealed, job: { model: modelMessage(meta, sealed), changed: [] } };
+    return this.#head.job;
   }
 
   #judging(submission: Uint8Array): Committee | undefined {

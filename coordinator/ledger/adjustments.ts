@@ -13,6 +13,7 @@ import {
   parseAdjustment,
   type SignedAdjustment,
 } from '#shared/protocol/adjustment.ts';
+import { BURN_ADDRESS } from '#shared/protocol/transfer-typed-data.ts';
 
 export interface AdjustmentParts {
   readonly kv: KV;
@@ -61,6 +62,12 @@ export class Adjustments {
       equalBytes(key, poolKey),
       'SIGNATURE',
       () => `expected a signature by the pool’s key, ${addressOf(poolKey)}, got one by ${addressOf(key)}`,
+    );
+    // No key signs for it, and only what an owner signs burns: there the money would lie for ever.
+    must(
+      adjustment.to !== BURN_ADDRESS,
+      'ADJUSTMENT',
+      'to: expected an account that somebody has, got the zero address',
     );
     const seconds = BigInt(Math.floor(at / 1000));
     must(

@@ -26,8 +26,9 @@ export interface PreparedUnits {
 type UnitListener = (kind: WorkKind, units: readonly WorkUnit[]) => void;
 
 /**
- * The hash-linked logs of credited work, one per kind: rewards are split over their newest units. Whoever appends to
- * a log is the only one who does, and calls `apply` when the ops of `prepare` are on the disk.
+ * The hash-linked logs of credited work, one per kind: rewards are split over their newest units. Evaluations are
+ * appended under the store's write lock, shares by the share log alone; `apply` comes when the ops of `prepare` are on
+ * the disk.
  */
 export class WorkUnits {
   readonly #kv: KV;

@@ -134,9 +134,12 @@ export class VestingStage implements HeldOutChecks {
     const result = { attestations: attestations.map(mutable), tokens, held };
     const ref = heldOutWorkRef(chain.networkId, target.submission);
     const work = evaluationWork(meta.manifest, { ref, attestations, owners });
-    const moves = await lock.run(() => this.#settle(target.submission, result, work));
+    const settled = await lock.run(() => this.#settle(target.submission, result, work));
     this.#open.delete(submission);
-    if (moves) this.#events.onSettled(target.submission, { held, moves });
+    if (settled) {
+      this.#events.onSettled(target.submission, { held, moves: settled.moves });
+      this.#events.onCredited(settled.units);
+    }
     const epoch = epochs.of(target.submission)?.epoch;
     if (epoch) this.#events.onEpoch(epoch);
   }
@@ -169,7 +172,7 @@ export class VestingStage implements HeldOutChecks {
     submission: Uint8Array,
     result: Pick<Parameters<typeof heldOutResultOp>[0], 'held' | 'attestations' | 'tokens'>,
     work: readonly Work[],
-  ): Promise<Move[] | undefined> {
+  ): Promise<{ moves: readonly Move[]; units: readonly WorkUnit[] } | undefined> {
     const { kv, ledger, units, chain, epochs, now } = this.#parts;
     if (await epochs.result(submission)) return undefined;
     const at = now();
@@ -181,8 +184,7 @@ export class VestingStage implements HeldOutChecks {
     await kv.batch([evidence, ...(entries?.ops ?? []), ...credited.ops], { durable: true });
     if (entries) ledger.apply(entries);
     units.apply(credited);
-    this.#events.onCredited(credited.units);
-    return moves;
+    return { moves, units: credited.units };
   }
 
   async #openAll(members: readonly EpochMember[]): Promise<void> {

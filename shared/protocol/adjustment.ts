@@ -4,7 +4,7 @@ import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { digest } from '#shared/crypto/digest.ts';
 import { addressOf, isPublicKey, parseAddress, verifySignature } from '#shared/crypto/keys.ts';
 import { must } from '#shared/errors/pool-error.ts';
-import { BURN_ADDRESS, wholeNumber } from '#shared/protocol/transfer.ts';
+import { wholeNumber } from '#shared/protocol/transfer.ts';
 
 /** Money that the operator gives from the pool's own account, with the reason that everybody may read. PROTOCOL §15. */
 export interface Adjustment {
@@ -51,8 +51,6 @@ export function adjustmentDigest(networkId: Uint8Array, key: Uint8Array, adjustm
 /** The fields in their one form: ADDRESS, AMOUNT, ADJUSTMENT or SIGNATURE names the first that is not. */
 export function parseAdjustment(request: AdjustmentRequest): SignedAdjustment {
   const to = parseAddress(request.to);
-  // No key signs for it, and only what an owner signs burns (§13): there the money would lie for ever.
-  must(to !== BURN_ADDRESS, 'ADJUSTMENT', 'to: expected an account that somebody has, got the zero address');
   const amount = wholeNumber(request.amount, 'amount', { code: 'AMOUNT', least: 1n, most: MAX_AMOUNT });
   const expiry = wholeNumber(request.expiry, 'expiry', { code: 'ADJUSTMENT', least: 0n, most: MAX_EXPIRY });
   const { reason } = request;

@@ -1,79 +1,91 @@
 import type { EpochDetail } from '#shared/api/epoch-schemas.ts';
-import type { SealedSubmission } from '#shared/block/audit-chains.ts';
 import { type AuditedEpoch, checkRevealed, type VestingAudit } from '#shared/block/audit-vesting.ts';
 import type { MetaBlock } from '#shared/block/meta-chain.ts';
-import { collectBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
+import { collectBytes, equalBytes, fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { verifyMerklePath } from '#shared/crypto/merkle.ts';
-import { must } from '#shared/errors/pool-error.ts';
+import { must, PoolError } from '#shared/errors/pool-error.ts';
 import { heldOutShards } from '#shared/pol/epochs.ts';
+import type { HeldOutAttestation } from '#shared/pol/held-out-evidence.ts';
 import { heldOutWorkRef } from '#shared/reward/evaluation-credit.ts';
 import { atAsync } from '#worker/audit/finding.ts';
 import type { AuditSource } from '#worker/audit/source.ts';
 
 export interface HeldOutRun {
+  readonly networkId: Uint8Array;
   readonly vesting: VestingAudit;
   /** Fetch the shards too, and follow their paths to the root of the Meta block. */
   readonly shards: boolean;
   done(epochs: number): void;
 }
 
-/** What the pool shows of its epochs, by number. */
+/** What the pool shows of its revealed epochs, by number. */
 export type ShownEpochs = ReadonlyMap<number, EpochDetail>;
+
+/** Work on held-out windows that evidence stands for, by its `ref` in hex. */
+export type HeldOutWork = ReadonlyMap<
+  string,
+  {
+    readonly meta: MetaBlock;
+    /** Number of the first unit of the log that can be credit for it: before, its shards were not public. */
+    readonly from: number;
+    readonly attestations: readonly HeldOutAttestation[];
+  }
+>;
+
+export interface CheckedEpochs {
+  readonly shown: ShownEpochs;
+  readonly work: HeldOutWork;
+}
 
 /**
  * Reads the evidence of every epoch that is over, as the chain makes them, and holds it against the rules of PROTOCOL
  * §8. BLOCK_CERTIFICATE where a pool shows something else.
  */
-export async function checkEpochs(source: AuditSource, run: HeldOutRun): Promise<ShownEpochs> {
+export async function checkEpochs(source: AuditSource, run: HeldOutRun): Promise<CheckedEpochs> {
   const shown = new Map<number, EpochDetail>();
-  for (const epoch of run.vesting.epochs) {
-    if (!epoch.isOver) continue;
+  const work = new Map<string, NonNullable<ReturnType<HeldOutWork['get']>>>();
+  const over = run.vesting.epochs.filter(({ isOver }) => isOver);
+  for (const epoch of over) {
     await atAsync(`epoch ${epoch.number}`, async () => {
-      const detail = await source.epoch(epoch.number);
-      shown.set(epoch.number, detail);
-      // An epoch is over a moment before its shards are there.
-      if (detail.state === 'over' || detail.state === 'open') return;
+      const detail = await shownOf(source, epoch, epoch === over.at(-1));
+      if (!detail) return;
       checkRevealed(epoch, {
         root: fromHex(detail.root, 32),
         indices: detail.revealed.map(({ index }) => index),
       });
       if (run.shards) await checkShards(source, epoch, detail);
-      for (const result of detail.results) run.vesting.evidence(epoch, evidenceOf(result));
+      for (const evidence of detail.results.map(evidenceOf)) {
+        run.vesting.evidence(epoch, evidence);
+        const ref = toHex(heldOutWorkRef(run.networkId, evidence.submission));
+        work.set(ref, { ...workOf(epoch, evidence.submission), attestations: evidence.attestations });
+      }
+      shown.set(epoch.number, detail);
     });
     run.done(epoch.number + 1);
   }
-  return shown;
+  return { shown, work };
 }
 
-/** Results on held-out windows by the `ref` of the work that they took, hex. */
-export type HeldOutWork = ReadonlyMap<
-  string,
-  {
-    readonly meta: MetaBlock;
-    readonly attestations: readonly { readonly worker: Uint8Array; readonly base: readonly unknown[] }[];
-  }
->;
+/** Undefined where its shards are not there yet: an epoch is over a moment before, and counted a moment before that. */
+async function shownOf(
+  source: AuditSource,
+  { number }: AuditedEpoch,
+  isNewest: boolean,
+): Promise<EpochDetail | undefined> {
+  const detail = await source.epoch(number).catch((error: unknown) => {
+    if (isNewest && error instanceof PoolError && error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  });
+  if (!detail || (detail.state !== 'over' && detail.state !== 'open')) return detail;
+  must(detail.results.length === 0, 'BLOCK_CERTIFICATE', 'it has results before its shards are public');
+  return undefined;
+}
 
-/** What was shown, and checked, as work that may be credited. */
-export function heldOutWork(
-  networkId: Uint8Array,
-  seals: readonly SealedSubmission[],
-  shown: ShownEpochs,
-): HeldOutWork {
-  const metas = new Map(seals.map(({ submission, meta }) => [toHex(submission), meta]));
-  const work = new Map<
-    string,
-    { meta: MetaBlock; attestations: { worker: Uint8Array; base: unknown[] }[] }
-  >();
-  for (const { results } of shown.values())
-    for (const { submission, attestations } of results) {
-      const meta = metas.get(submission);
-      if (!meta) continue;
-      const ref = toHex(heldOutWorkRef(networkId, fromHex(submission, 32)));
-      const found = attestations.map(({ worker, base }) => ({ worker: fromHex(worker, 33), base }));
-      work.set(ref, { meta, attestations: found });
-    }
-  return work;
+function workOf({ members }: AuditedEpoch, submission: Uint8Array): { meta: MetaBlock; from: number } {
+  const member = members.find((sealed) => equalBytes(sealed.submission, submission));
+  const last = members.at(-1);
+  must(member && last, 'BLOCK_CERTIFICATE', 'it has a result of a submission that it does not have');
+  return { meta: member.meta, from: last.seal.work.evaluation.seq };
 }
 
 async function checkShards(

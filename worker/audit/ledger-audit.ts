@@ -3,7 +3,7 @@ import { VestingAudit } from '#shared/block/audit-vesting.ts';
 import { must } from '#shared/errors/pool-error.ts';
 import { differencesOf, type RewardDifference } from '#worker/audit/differences.ts';
 import { type Finding, findingOf, onBlock } from '#worker/audit/finding.ts';
-import { checkEpochs, type HeldOutWork, heldOutWork } from '#worker/audit/held-out.ts';
+import { checkEpochs, type HeldOutWork } from '#worker/audit/held-out.ts';
 import { readMetaPayload } from '#worker/audit/payloads.ts';
 import { type RecomputedReward, RewardReplay } from '#worker/audit/reward-replay.ts';
 import { type AuditSource, blocksOf } from '#worker/audit/source.ts';
@@ -98,8 +98,8 @@ class LedgerAudit {
     const vesting = new VestingAudit(networkId);
     for (const sealed of this.#seals) vesting.seal(sealed);
     vesting.ruledBy(meta.manifest.validation);
-    const shown = await checkEpochs(this.#deps.source, { vesting, shards: false, done: () => {} });
-    return heldOutWork(networkId, this.#seals, shown);
+    const run = { networkId, vesting, shards: false, done: () => {} };
+    return (await checkEpochs(this.#deps.source, run)).work;
   }
 
   async #replay(until: number): Promise<void> {

@@ -11,7 +11,12 @@ import {
 import { checkAdjustments } from '#worker/audit/adjustments.ts';
 import { differencesOf, refuseDifference } from '#worker/audit/differences.ts';
 import { at, onBlock } from '#worker/audit/finding.ts';
-import { checkEpochs, type HeldOutWork, heldOutWork, type ShownEpochs } from '#worker/audit/held-out.ts';
+import {
+  type CheckedEpochs,
+  checkEpochs,
+  type HeldOutWork,
+  type ShownEpochs,
+} from '#worker/audit/held-out.ts';
 import { checkBalances, replayJournal } from '#worker/audit/journal.ts';
 import { RewardReplay } from '#worker/audit/reward-replay.ts';
 import { checkPaidChats, checkTransfers } from '#worker/audit/signed-moves.ts';
@@ -58,9 +63,9 @@ export class MoneyAudit {
   /** Resolves with what the pool shows of its epochs. Rejects with the first finding. */
   async run({ until, height, shards }: MoneyAuditOptions): Promise<ShownEpochs> {
     // Before the journal is read: what it settles has its evidence by then.
-    const shown = await this.#heldOut(shards);
+    const { shown, work } = await this.#heldOut(shards);
     const journal = await this.#journal(until, height);
-    await this.#rewardsAnew(until.seq, heldOutWork(this.#networkId, this.#audited.seals, shown));
+    await this.#rewardsAnew(until.seq, work);
     this.#vested();
     await this.#signed();
     await this.#steps.step('balances', journal.balances.size, async (done) => {
@@ -74,22 +79,22 @@ export class MoneyAudit {
     return this.#audited.chains.networkId;
   }
 
-  async #heldOut(shards: boolean): Promise<ShownEpochs> {
+  async #heldOut(shards: boolean): Promise<CheckedEpochs> {
     const { seals, chains } = this.#audited;
     const vesting = this.#vesting;
     for (const sealed of seals) vesting.seal(sealed);
     vesting.ruledBy(chains.meta.manifest.validation);
     const over = vesting.epochs.filter(({ isOver }) => isOver).length;
-    let shown: ShownEpochs = new Map();
-    if (over === 0) return shown;
+    let checked: CheckedEpochs = { shown: new Map(), work: new Map() };
+    if (over === 0) return checked;
     await this.#steps.step('epochs', over, async (done) => {
-      shown = await checkEpochs(this.#source, { vesting, shards, done });
-      const results = [...shown.values()].flatMap((epoch) => epoch.results);
+      checked = await checkEpochs(this.#source, { networkId: this.#networkId, vesting, shards, done });
+      const results = [...checked.shown.values()].flatMap((epoch) => epoch.results);
       const held = results.filter((result) => result.held).length;
       const note = `${results.length} held-out checks: ${held} hold, ${results.length - held} do not${shards ? '; shards lead to the root' : ''}`;
       return { count: over, note };
     });
-    return shown;
+    return checked;
   }
 
   async #journal(until: JournalHead, height: number): Promise<JournalAudit> {

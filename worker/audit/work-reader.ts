@@ -75,15 +75,24 @@ export class WorkReader {
   }
 
   /** Credit is for an attestation of a sealed submission, or a held-out check, with what went through the model. */
-  #checkEvaluation({ ref, worker, credit }: WorkUnit): void {
+  #checkEvaluation({ seq, ref, worker, credit }: WorkUnit): void {
     const sealed = this.#bySubmission.get(toHex(ref));
-    const judged = sealed && { meta: sealed.meta, attestations: sealed.seal.certificate?.attestations ?? [] };
+    const judged = sealed && {
+      meta: sealed.meta,
+      from: sealed.seal.work.evaluation.seq,
+      attestations: sealed.seal.certificate?.attestations ?? [],
+    };
     const results = judged ?? this.#heldOut.get(toHex(ref));
     const attestation = results?.attestations.find((one) => equalBytes(one.worker, worker));
     must(
       results && attestation,
       'JOURNAL',
       () => `it credits ${toHex(worker)} for submission ${toHex(ref)}, of which there is no such attestation`,
+    );
+    must(
+      seq >= results.from,
+      'JOURNAL',
+      `it stands before unit ${results.from}, when nothing of it was known`,
     );
     const expected = this.#creditOf(results.meta, attestation.base.length);
     must(credit === expected, 'JOURNAL', `expected a credit of ${expected}, got ${credit}`);

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseByteSize } from '#shared/byte-size.ts';
 import type { Environment } from '#shared/env.ts';
 import type { PoolAddress } from '#worker/audit/open-pool.ts';
@@ -31,9 +31,12 @@ export function addKeystoreOptions(command: Command): Command {
     .option('--password-file <file>', 'read the password from the first line of a file');
 }
 
-/** What `--data-dir` of a command means that reads a pool. */
-export const folderHelp = ({ dataDir }: CommandEnvironment['settings']): string =>
-  `read the pool that stands in this folder and is not running (default: ${dataDir}, where nobody answers at the usual address)`;
+/** `--data-dir` of a command that reads a pool. */
+export const folderOption = ({ dataDir }: CommandEnvironment['settings']): Option =>
+  new Option(
+    '--data-dir <folder>',
+    `read the pool that stands in this folder and is not running (default: ${dataDir}, where nobody answers at the usual address)`,
+  ).conflicts('coordinator');
 
 /** Where a command finds the pool that it reads: a folder that is named is read, whoever answers at the usual address. */
 export function poolAddress(
@@ -42,7 +45,7 @@ export function poolAddress(
 ): PoolAddress {
   return {
     given: flags.coordinator,
-    folder: flags.coordinator === undefined ? flags.dataDir : undefined,
+    folder: flags.dataDir,
     usual: settings.coordinatorUrl,
     usualFolder: flags.dataDir ?? settings.dataDir,
   };

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { ExportedModel } from '#worker/audit/export-model.ts';
-import { type CommandEnvironment, examples, folderHelp, poolAddress } from '#worker/cli/command.ts';
+import { type CommandEnvironment, examples, folderOption, poolAddress } from '#worker/cli/command.ts';
 
 interface ExportFlags {
   readonly coordinator?: string;
@@ -20,7 +20,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     )
     .argument('<dir>', 'a new or empty folder')
     .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
-    .option('--data-dir <folder>', folderHelp(settings))
+    .addOption(folderOption(settings))
     .option('--force', 'replace files of the same names in a folder that is not empty', false)
     .option('--json', 'one JSON object', false)
     .addHelpText(

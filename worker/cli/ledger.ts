@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { PoolError } from '#shared/errors/pool-error.ts';
 import type { LedgerReport } from '#worker/audit/ledger-audit.ts';
-import { type CommandEnvironment, examples, folderHelp, poolAddress } from '#worker/cli/command.ts';
+import { type CommandEnvironment, examples, folderOption, poolAddress } from '#worker/cli/command.ts';
 import { addAdjust } from '#worker/cli/ledger-adjust.ts';
 
 interface AuditFlags {
@@ -31,7 +31,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
       'Computes every reward of a pool anew from its Meta blocks, its seals, its logs of work and its journal, and prints every difference to what was paid. Exit code 1 where there is one, or where a log, the journal or a chain is broken.',
     )
     .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
-    .option('--data-dir <folder>', folderHelp(settings))
+    .addOption(folderOption(settings))
     .option('--json', 'one JSON object', false)
     .addHelpText(
       'after',

@@ -3,7 +3,7 @@ import { must } from '#shared/errors/pool-error.ts';
 import {
   type CommandEnvironment,
   examples,
-  folderHelp,
+  folderOption,
   numberOption,
   poolAddress,
 } from '#worker/cli/command.ts';
@@ -32,7 +32,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
         .conflicts('tensor'),
     )
     .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
-    .option('--data-dir <folder>', folderHelp(settings))
+    .addOption(folderOption(settings))
     .addHelpText(
       'after',
       examples(

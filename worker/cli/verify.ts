@@ -7,7 +7,7 @@ import type { PoolAuditDependencies, PoolReport } from '#worker/audit/pool-audit
 import {
   type CommandEnvironment,
   examples,
-  folderHelp,
+  folderOption,
   hashOption,
   numberOption,
   poolAddress,
@@ -47,7 +47,7 @@ export function register(program: Command, environment: CommandEnvironment): voi
     .argument('[chain]', 'A (rules) or B (parameters)')
     .argument('[index]', 'height of one block')
     .option('--coordinator <url>', `address of the pool (default: ${settings.coordinatorUrl})`)
-    .option('--data-dir <folder>', folderHelp(settings))
+    .addOption(folderOption(settings))
     .option('--no-payloads', 'leave out the hashes of payloads')
     .option('--loss', 'evaluate the losses of every submission again: slow')
     .option('--no-loss', 'do not evaluate the losses of the block')

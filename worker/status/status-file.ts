@@ -21,17 +21,17 @@ export async function writeAddress(path: string, url: string): Promise<void> {
 }
 
 /** Two workers of one folder have one key, and would take the line from each other for ever. OPTION where one runs. */
-export async function mustBeAlone(path: string): Promise<void> {
+export async function mustBeAlone(path: string, ownAddress: string): Promise<void> {
   const url = await readAddress(path).catch(() => undefined);
   if (url === undefined) return;
   const signal = AbortSignal.timeout(ALONE_MS);
-  // A worker that was killed leaves its file behind, and nobody answers there.
-  const found = await fetch(`${url}/status`, { signal }).then(
-    ({ ok }) => ok,
-    () => false,
+  // A worker that was killed leaves its file behind: then nobody answers there, or a worker of another folder.
+  const address = await fetch(`${url}/status`, { signal }).then(
+    async (response) => ((await response.json()) as { address?: unknown }).address,
+    () => undefined,
   );
   must(
-    !found,
+    address !== ownAddress,
     'OPTION',
     `a worker runs on this data folder, its status is at ${url}: stop it, or give this one a --data-dir of its own`,
   );

@@ -5,6 +5,7 @@ import { newKeyPair } from '#coordinator/store/key-files.ts';
 import { adjustmentSchema, entriesSchema } from '#shared/api/account-schemas.ts';
 import { fromHex } from '#shared/crypto/bytes.ts';
 import type { Adjustment, AdjustmentRequest } from '#shared/protocol/adjustment.ts';
+import { BURN_ADDRESS } from '#shared/protocol/transfer.ts';
 import { aiblock } from '#test/helpers/child.ts';
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
@@ -84,6 +85,7 @@ describe('adjustments', { skip: skipWithout('redis-server') }, () => {
       ['TRANSFER_EXPIRED', signed({ expiry: 1n })],
       ['FUNDS', signed({ amount: 2n ** 63n })],
       ['ADJUSTMENT', signed({ reason: ' ' })],
+      ['ADJUSTMENT', signed({ to: BURN_ADDRESS })],
       ['BAD_REQUEST', { ...signed(), more: 1 }],
       ['BAD_REQUEST', 'text'],
     ];

@@ -14,7 +14,7 @@ import {
   epochsSchema,
 } from '#shared/api/epoch-schemas.ts';
 import { payoutSchema } from '#shared/api/reward-schemas.ts';
-import { decodeUnit } from '#shared/block/work-log.ts';
+import { decodeUnit, encodeUnit, type WorkUnit } from '#shared/block/work-log.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { merkleRoot, verifyMerklePath } from '#shared/crypto/merkle.ts';
 import { heldOutWorkRef } from '#shared/reward/evaluation-credit.ts';
@@ -26,6 +26,10 @@ import { fileOf, post, SMALL_TENSOR, smallContent } from '#test/helpers/small-ge
 import { TestCoordinator } from '#test/helpers/test-coordinator.ts';
 import { skipWithout } from '#test/helpers/tools.ts';
 import { until } from '#test/helpers/until.ts';
+import { auditLedger } from '#worker/audit/ledger-audit.ts';
+import { SILENT } from '#worker/audit/progress.ts';
+import { type AuditSource, HttpSource } from '#worker/audit/source.ts';
+import { ApiClient } from '#worker/client/api-client.ts';
 
 /** Three held-out shards: an epoch of two, and one of the last. */
 const RULES = { epoch: { seals: 2, shards: 2 } };
@@ -141,8 +145,64 @@ describe('epochs', { skip: skipWithout('redis-server') }, () => {
     assert.equal(BigInt(terms.reward), BigInt(terms.fresh) + BigInt(terms.forfeited));
     const audited = await aiblock(['ledger', 'audit', '--coordinator', pool.url]);
     assert.equal(audited.code, 0, audited.stdout + audited.stderr);
+    await creditIsAudited(pool);
     assert.deepEqual(pool.faults(), []);
   });
+
+  /** What a pool could show so that held-out work is credited that was not done, or not then. */
+  async function creditIsAudited(pool: TestCoordinator): Promise<void> {
+    const { signal } = new AbortController();
+    const honest = new HttpSource(new ApiClient(pool.url), signal);
+    const findingWith = async (shown: Partial<AuditSource>) => {
+      const source: AuditSource = new Proxy(honest, {
+        get: (target, name) => {
+          const value: unknown = Reflect.get(name in shown ? shown : target, name, target);
+          return typeof value === 'function' ? value.bind(target) : value;
+        },
+      });
+      const report = await auditLedger({ source, progress: SILENT, signal, now: Date.now });
+      return report.finding && [report.finding.at, report.finding.code];
+    };
+    const epochWith = (change: (detail: EpochDetail) => EpochDetail) =>
+      findingWith({ epoch: async (number) => change(await honest.epoch(number)) });
+    const unitsWith = (change: (unit: WorkUnit) => Partial<WorkUnit>) =>
+      findingWith({
+        workUnits: async (kind, from) =>
+          (await honest.workUnits(kind, from)).map((bytes) => {
+            const unit = decodeUnit(bytes);
+            return encodeUnit({ ...unit, ...change(unit) });
+          }),
+      });
+    const network = fromHex((await pool.model()).network, 32);
+    const [epochOne] = await epochs(pool);
+    const checks = (epochOne?.submissions ?? []).map(({ submission }) =>
+      toHex(heldOutWorkRef(network, fromHex(submission, 32))),
+    );
+    const isCheck = ({ ref }: WorkUnit) => checks.includes(toHex(ref));
+    assert.equal(await findingWith({}), undefined);
+    assert.deepEqual(await epochWith((detail) => ({ ...detail, state: 'over' })), [
+      'epoch 0',
+      'BLOCK_CERTIFICATE',
+    ]);
+    const unsigned = (detail: EpochDetail): EpochDetail => ({
+      ...detail,
+      results: detail.results.map((result) => ({
+        ...result,
+        attestations: result.attestations.map((one) => ({ ...one, signature: '11'.repeat(64) })),
+      })),
+    });
+    assert.deepEqual(await epochWith(unsigned), ['epoch 0', 'BLOCK_CERTIFICATE']);
+    const none = await epochWith((detail) => ({ ...detail, results: [] }));
+    assert.equal(none?.[1], 'JOURNAL');
+    const more = await unitsWith((unit) => (isCheck(unit) ? { credit: unit.credit + 1n } : {}));
+    assert.match(String(more), /^evaluation unit 2,JOURNAL$/);
+    const other = await unitsWith((unit) => (isCheck(unit) ? { worker: newKeyPair().publicKey } : {}));
+    assert.match(String(other), /^evaluation unit 2,JOURNAL$/);
+    const early = await unitsWith(({ seq, ref }) =>
+      seq === 1 ? { ref: fromHex(checks[0] as string, 32) } : { ref },
+    );
+    assert.match(String(early), /^evaluation unit 1,JOURNAL$/);
+  }
 
   it('goes on after a restart, gives the last epoch what is left, and then has no more', async () => {
     const pool = await start();

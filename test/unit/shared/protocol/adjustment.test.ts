@@ -10,7 +10,6 @@ import {
   checkAdjustmentSignature,
   parseAdjustment,
 } from '#shared/protocol/adjustment.ts';
-import { BURN_ADDRESS } from '#shared/protocol/transfer.ts';
 import { signAdjustment } from '#worker/wallet/adjust.ts';
 
 const NETWORK = new Uint8Array(32).fill(3);
@@ -72,7 +71,6 @@ const REFUSED: [string, string, Partial<AdjustmentRequest>][] = [
   ['ADJUSTMENT', 'a long reason', { reason: 'a'.repeat(201) }],
   ['ADJUSTMENT', 'a short nonce', { nonce: '00' }],
   ['ADJUSTMENT', 'a time beyond the year 9999', { expiry: '253402300800' }],
-  ['ADJUSTMENT', 'the zero address', { to: BURN_ADDRESS }],
   ['ADJUSTMENT', 'the pool itself', { to: POOL.address }],
   ['SIGNATURE', 'a key off the curve', { key: '00'.repeat(33) }],
   ['SIGNATURE', 'a signature of 65 bytes', { signature: `${request.signature}1b` }],
