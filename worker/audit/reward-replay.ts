@@ -94,6 +94,7 @@ export class RewardReplay {
       const place = { sealed: before.seal.work[kind].seq, next: seal.work[kind].seq };
       shared[kind] = this.#logs[kind].holdings(windowSpan(manifest.reward, kind, place));
     }
+    onBlock('B', height, () => this.#logs.evaluation.mustCredit(before));
     const [attestation] = seal.certificate?.attestations ?? [];
     const terms = rewardTerms(manifest.reward, this.#totals.next(gainOf(attestation as Attestation)));
     const parts = rewardParts({

@@ -29,6 +29,8 @@ export class WorkReader {
   readonly #heldOut: HeldOutWork;
   /** Of one window, by what a Meta block describes. */
   readonly #credits = new Map<MetaBlock, bigint>();
+  /** Evaluations, by submission and worker. */
+  readonly #credited = new Set<string>();
   #page: readonly Uint8Array[] = [];
 
   constructor(source: AuditSource, { networkId, kind, seals, heldOut }: WorkReaderInputs) {
@@ -56,6 +58,16 @@ export class WorkReader {
       for (const bytes of now) this.#append(bytes);
       this.#at(() => must(this.count > from, 'JOURNAL', 'this unit is missing'));
     }
+  }
+
+  /** JOURNAL where an attestation of a submission that was sealed before what is read now has no credit. */
+  mustCredit({ submission, seal }: SealedSubmission): void {
+    for (const { worker } of seal.certificate?.attestations ?? [])
+      must(
+        this.#credited.has(toHex(submission) + toHex(worker)),
+        'JOURNAL',
+        () => `the work of ${toHex(worker)} on submission ${toHex(submission)} was never credited`,
+      );
   }
 
   /** What each worker has in the span, which ends with the unit read last. */
@@ -96,6 +108,7 @@ export class WorkReader {
     );
     const expected = this.#creditOf(results.meta, attestation.base.length);
     must(credit === expected, 'JOURNAL', `expected a credit of ${expected}, got ${credit}`);
+    this.#credited.add(toHex(ref) + toHex(worker));
   }
 
   #creditOf(meta: MetaBlock, windows: number): bigint {
