@@ -121,10 +121,7 @@ export class Transfers {
   }
 
   #run(): void {
-    this.#running ??= this.#loop().finally(() => {
-      this.#running = undefined;
-      this.#watchGaps();
-    });
+    this.#running ??= this.#loop();
   }
 
   /** Batches until only transfers are left that wait for others. */
@@ -143,6 +140,9 @@ export class Transfers {
       progress = taken.length > 0 || this.#pending.length > 0;
       this.#pending.push(...waiting);
     }
+    // With the last look at what is pending, and nothing awaited in between: what comes from now on begins another.
+    this.#running = undefined;
+    this.#watchGaps();
   }
 
   #watchGaps(): void {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { privateKeyToAccount } from 'viem/accounts';
 import { Ledger } from '#coordinator/ledger/ledger.ts';
 import { TRANSFER_DEFAULTS, type TransferReceipt, Transfers } from '#coordinator/ledger/transfers.ts';
@@ -187,6 +188,30 @@ describe('transfers', () => {
     assert.equal(toHex(ledger.journal.head), before.head);
     assert.equal(await ledger.balance(BOB.address), before.bob);
     assert.equal(await ledger.nonce(ALICE.address), 51n);
+  });
+
+  it('what comes while the last of a batch is answered waits for nobody', async () => {
+    const patient = { ...TRANSFER_DEFAULTS, gapMs: 120_000 };
+    const parts = { kv, lock: new WriteLock(), ledger, networkId: NETWORK, now: () => nowMs };
+    const stage = new Transfers(patient, { ...parts, recover: async (s, d) => recoverAddress(s, d) });
+    const next = await ledger.nonce(BOB.address);
+    const change = { from: BOB.address, to: ALICE.address, amount: 1n };
+    const signed = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => request({ ...change, nonce: next + BigInt(i) }, BOB)),
+    );
+    const all = async () => {
+      for (const [turns, one] of signed.entries()) {
+        await stage.submit(one);
+        // The next one comes so many turns of the microtasks after the answer.
+        for (let i = 0; i < turns; i++) await undefined;
+      }
+      return 'made';
+    };
+    const late = new AbortController();
+    const result = await Promise.race([all(), sleep(30_000, 'one waits as if it were early', late)]);
+    late.abort();
+    assert.equal(result, 'made');
+    await stage.close();
   });
 
   it('UNAVAILABLE while closing', async () => {
