@@ -209,12 +209,11 @@ export class EvaluationStage implements WorkerListener {
   pump(): void {
     if (this.#closed) return;
     this.#again = true;
-    this.#pumping ??= this.#pumpAll().finally(() => {
-      this.#pumping = undefined;
-    });
+    this.#pumping ??= this.#pumpAll();
   }
 
   async #pumpAll(): Promise<void> {
+    await undefined; // not over before it is noted that it runs
     while (this.#again) {
       this.#again = false;
       try {
@@ -225,6 +224,8 @@ export class EvaluationStage implements WorkerListener {
         this.#events.onFault('an evaluation could not be handed out', error);
       }
     }
+    // With the last look, and nothing awaited in between: a call from now on begins another run.
+    this.#pumping = undefined;
   }
 
   #tick(): void {

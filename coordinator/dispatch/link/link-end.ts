@@ -93,9 +93,7 @@ export class LinkEnd<Message> {
   }
 
   #flush(): void {
-    this.#sending ??= this.#sendAll().finally(() => {
-      this.#sending = undefined;
-    });
+    this.#sending ??= this.#sendAll();
   }
 
   async #sendAll(): Promise<void> {
@@ -108,6 +106,8 @@ export class LinkEnd<Message> {
       const seq = ++this.#seq;
       await this.#write(frameText({ from, version, link: this.#name, seq, ack: this.#taken }, messages));
     }
+    // With the last look, and nothing awaited in between: what is said from now on begins another frame.
+    this.#sending = undefined;
   }
 
   #nextMessages(): string[] {

@@ -83,3 +83,15 @@ it('carries on without end where the other end takes what comes', async () => {
   }
   assert.equal(broken(), 0);
 });
+
+it('sends what is said just as the frame before is on its way', async () => {
+  const MOST = 20;
+  /** The next is said so many turns of the microtasks after the write of the one before. */
+  const sayNext = async (turns: number) => {
+    for (let i = 0; i < turns; i++) await undefined;
+    if (turns < MOST) link.send({ turns });
+  };
+  const { link, sent } = end(async () => void sayNext(sent.length + 1));
+  link.send({ turns: 0 });
+  await until('all are sent', () => sent.length === MOST);
+});
