@@ -108,8 +108,10 @@ class Reader {
   #ready(): Promise<string> {
     const errors: string[] = [];
     return new Promise((resolve, reject) => {
-      const fail = (why: string) =>
-        reject(new PoolError('UNAVAILABLE', `the stored chain cannot be read: ${why}`));
+      const fail = (why: string) => {
+        const hint = why.includes('STORE_LOCKED') ? ', or name the pool by its address (--coordinator)' : '';
+        reject(new PoolError('UNAVAILABLE', `the stored chain cannot be read: ${why}${hint}`));
+      };
       const timer = setTimeout(() => fail('it was not ready in time'), START_MS);
       this.#lines('stdout', (line) => {
         const url = urlIn(line);

@@ -1,6 +1,7 @@
 import fc, { type AsyncCommand } from 'fast-check';
+import { ACCOUNTS } from '#test/drill/money/accounts.ts';
 import type { Question, TransferKind, Wish } from '#test/drill/money/answers.ts';
-import { ACCOUNTS, type World } from '#test/drill/money/world.ts';
+import type { World } from '#test/drill/money/world.ts';
 
 /* Everything that moves money has a command here: whatever else comes to move it gets one too. */
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { JournalAudit } from '#shared/block/audit-journal.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
 import { seededUniform } from '#shared/weights/random.ts';
-import { ACCOUNTS } from '#test/drill/money/world.ts';
+import { ACCOUNTS } from '#test/drill/money/accounts.ts';
 import { MoneyPool } from '#test/helpers/money-pool.ts';
 
 const VICTIM = fileURLToPath(new URL('./victim.ts', import.meta.url));

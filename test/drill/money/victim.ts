@@ -8,7 +8,7 @@ import { writeSync } from 'node:fs';
 import { argv } from 'node:process';
 import { toHex } from '#shared/crypto/bytes.ts';
 import type { KeyPair } from '#shared/crypto/keys.ts';
-import { ACCOUNTS } from '#test/drill/money/world.ts';
+import { ACCOUNTS } from '#test/drill/money/accounts.ts';
 import { MoneyPool } from '#test/helpers/money-pool.ts';
 import { signTransfer } from '#worker/wallet/send.ts';
 

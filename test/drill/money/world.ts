@@ -8,32 +8,22 @@ import { reindexFolder } from '#coordinator/repair/reindex.ts';
 import { copyStore } from '#coordinator/store/copy-store.ts';
 import { decodeEntry, type Move } from '#shared/block/journal.ts';
 import { fromHex, toHex } from '#shared/crypto/bytes.ts';
-import { type KeyPair, keyPair } from '#shared/crypto/keys.ts';
-import { BURN_ADDRESS, type Transfer, transferDigest } from '#shared/protocol/transfer.ts';
+import type { KeyPair } from '#shared/crypto/keys.ts';
+import { transferDigest } from '#shared/protocol/transfer.ts';
 import { vestingAccount } from '#shared/reward/keyless-account.ts';
+import { ACCOUNTS, NEVER, NOBODY, transferOf } from '#test/drill/money/accounts.ts';
 import {
   assertMade,
   assertRefused,
   assertUnpaid,
   type Question,
   type Sent,
-  type TransferKind,
   type Wish,
 } from '#test/drill/money/answers.ts';
 import { Oracle } from '#test/drill/money/oracle.ts';
 import { CHAT_TOKEN_UNITS, MoneyPool, WORKER } from '#test/helpers/money-pool.ts';
 import { signAllowance } from '#worker/wallet/allow-chat.ts';
 import { signTransfer } from '#worker/wallet/send.ts';
-
-/** Every one of them may spend; the worker among them is paid for work. */
-export const ACCOUNTS: readonly KeyPair[] = [
-  ...Array.from({ length: 7 }, (_, i) => keyPair(new Uint8Array(32).fill(i + 1))),
-  WORKER,
-];
-const NOBODY = keyPair(new Uint8Array(32).fill(99));
-const NEVER = 4_000_000_000n;
-/** More than is ever minted here. */
-const TOO_MUCH = 10n ** 17n;
 
 /** A pool, what it should be, and how it is held against that. */
 export class World {
@@ -251,7 +241,8 @@ export class World {
     const next = new Map(ACCOUNTS.map(({ address }) => [address, this.oracle.nonce(address)]));
     return wishes.map((wish) => {
       if (wish.kind === 'repeat' && this.#lastSent) return this.#again(this.#lastSent, wish);
-      const transfer = this.#transferOf(wish, next);
+      const { address } = ACCOUNTS[wish.from] as KeyPair;
+      const transfer = transferOf(wish, { next, made: this.oracle.nonce(address) });
       const key = wish.kind === 'forged' ? NOBODY : (ACCOUNTS[wish.from] as KeyPair);
       const { networkId } = this.#pool.chain;
       const answer = this.#pool.transfers.submit(signTransfer(networkId, transfer, key));
@@ -267,25 +258,6 @@ export class World {
     const answer = this.#pool.transfers.submit(signTransfer(this.#pool.chain.networkId, transfer, key));
     answer.catch(() => undefined);
     return { wish, transfer, digest, answer };
-  }
-
-  #transferOf({ kind, from, to, amount }: Wish, next: Map<string, bigint>): Transfer {
-    const { address } = ACCOUNTS[from] as KeyPair;
-    const right = next.get(address) as bigint;
-    if (kind === 'right' || kind === 'repeat') next.set(address, right + 1n);
-    // Of those that stand in the journal: one that is under way may yet be refused.
-    const made = this.oracle.nonce(address);
-    const used = made > 0n ? made - 1n : 10_000n;
-    const nonce = kind === 'used' ? used : kind === 'ahead' ? right + 5_000n : right;
-    const receiver = to === ACCOUNTS.length ? BURN_ADDRESS : receiverOf(from, to);
-    return {
-      from: address,
-      to: receiver,
-      // What is refused for its nonce, or its signature, is another transfer than the one that has it.
-      amount: kind === 'too much' ? TOO_MUCH : amount + (APART[kind] ?? 0n),
-      nonce,
-      expiry: kind === 'expired' ? 1n : NEVER,
-    };
   }
 
   /** Shows the oracle the entries that it has not seen; the least that each account had on the way. */
@@ -309,10 +281,3 @@ export class World {
     this.counts[what] = (this.counts[what] ?? 0) + by;
   }
 }
-
-/** Added to amounts of transfers that must not be like any that is made. */
-const APART: Partial<Record<TransferKind, bigint>> = { used: 6_000_000_000n, forged: 12_000_000_000n };
-
-/** Never oneself. */
-const receiverOf = (from: number, to: number): string =>
-  (ACCOUNTS[to === from ? (to + 1) % ACCOUNTS.length : to] as KeyPair).address;
