@@ -1,4 +1,4 @@
-import { DOMAIN_FIELDS, domainOf, typedDigest } from '#shared/protocol/typed-data.ts';
+import { type TypedStruct, typedData, typedDigest } from '#shared/protocol/typed-data.ts';
 
 /* Apart from what reads requests: the page needs it, and none of that. */
 
@@ -17,33 +17,21 @@ export interface Transfer {
   readonly expiry: bigint;
 }
 
-const TRANSFER_FIELDS = [
-  { name: 'from', type: 'address' },
-  { name: 'to', type: 'address' },
-  { name: 'amount', type: 'uint256' },
-  { name: 'nonce', type: 'uint256' },
-  { name: 'expiry', type: 'uint256' },
-] as const;
+const TRANSFER = {
+  type: 'Transfer',
+  fields: [
+    { name: 'from', type: 'address' },
+    { name: 'to', type: 'address' },
+    { name: 'amount', type: 'uint256' },
+    { name: 'nonce', type: 'uint256' },
+    { name: 'expiry', type: 'uint256' },
+  ],
+} as const satisfies TypedStruct;
 
-/** The typed data of EIP-712 that a wallet shows and signs (`eth_signTypedData_v4`); numbers as decimal text. */
-export function transferTypedData(networkId: Uint8Array, transfer: Transfer) {
-  const { from, to, amount, nonce, expiry } = transfer;
-  return {
-    types: { EIP712Domain: [...DOMAIN_FIELDS], Transfer: [...TRANSFER_FIELDS] },
-    primaryType: 'Transfer' as const,
-    domain: domainOf(networkId),
-    message: { from, to, amount: `${amount}`, nonce: `${nonce}`, expiry: `${expiry}` },
-  };
-}
+/** The typed data of EIP-712 that a wallet shows and signs. */
+export const transferTypedData = (networkId: Uint8Array, transfer: Transfer) =>
+  typedData(networkId, TRANSFER, { ...transfer });
 
 /** What is signed. EIP-712. */
-export function transferDigest(networkId: Uint8Array, transfer: Transfer): Uint8Array {
-  const { from, to, amount, nonce, expiry } = transfer;
-  return typedDigest(networkId, { type: 'Transfer', fields: TRANSFER_FIELDS }, [
-    from,
-    to,
-    amount,
-    nonce,
-    expiry,
-  ]);
-}
+export const transferDigest = (networkId: Uint8Array, transfer: Transfer): Uint8Array =>
+  typedDigest(networkId, TRANSFER, { ...transfer });

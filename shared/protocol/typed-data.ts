@@ -8,26 +8,44 @@ export interface TypedField {
   readonly type: 'address' | 'uint256';
 }
 
+/** A struct that is signed: its name, and its fields in order. */
+export interface TypedStruct<Type extends string = string> {
+  readonly type: Type;
+  readonly fields: readonly TypedField[];
+}
+
 const DOMAIN = { name: 'AI-Block Pool', version: '1' } as const;
-export const DOMAIN_FIELDS = [
+const DOMAIN_FIELDS = [
   { name: 'name', type: 'string' },
   { name: 'version', type: 'string' },
   // The network stands in the salt: wallets refuse a chainId that is not the one they are connected to.
   { name: 'salt', type: 'bytes32' },
 ] as const;
 
-export function domainOf(networkId: Uint8Array) {
-  return { ...DOMAIN, salt: `0x${toHex(networkId)}` as const };
+/** What a wallet shows and signs (`eth_signTypedData_v4`); numbers as decimal text. */
+export function typedData<Type extends string, Values extends Readonly<Record<string, string | bigint>>>(
+  networkId: Uint8Array,
+  { type, fields }: TypedStruct<Type>,
+  values: Values,
+) {
+  const types = { EIP712Domain: [...DOMAIN_FIELDS], [type]: [...fields] };
+  const shown = Object.fromEntries(fields.map(({ name }) => [name, `${values[name]}`]));
+  return {
+    types: types as Record<'EIP712Domain' | Type, { name: string; type: string }[]>,
+    primaryType: type,
+    domain: { ...DOMAIN, salt: `0x${toHex(networkId)}` as const },
+    message: shown as { [Name in keyof Values]: string },
+  };
 }
 
-/** keccak256(0x1901 ‖ domain separator ‖ hash of the struct), whose values stand in the order of its fields. */
+/** keccak256(0x1901 ‖ domain separator ‖ hash of the struct). */
 export function typedDigest(
   networkId: Uint8Array,
-  { type, fields }: { readonly type: string; readonly fields: readonly TypedField[] },
-  values: readonly (string | bigint)[],
+  { type, fields }: TypedStruct,
+  values: Readonly<Record<string, string | bigint>>,
 ): Uint8Array {
   const struct = keccak_256(
-    concatBytes(typeHash(type, fields), ...values.map((value) => word(BigInt(value)))),
+    concatBytes(typeHash(type, fields), ...fields.map(({ name }) => word(BigInt(values[name] as bigint)))),
   );
   return keccak_256(concatBytes(Uint8Array.of(0x19, 0x01), domainSeparator(networkId), struct));
 }
